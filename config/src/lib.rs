@@ -1,0 +1,24 @@
+//! What is wanted: text becomes valid values, or every finding with its line.
+//!
+//! In: the text of a sidecar, CA or policy document and the folder that its relative paths start from. Out: one valid
+//! value, or [`Findings`]: everything that is wrong with it, each with file, line and column, what was seen and what is
+//! wanted. No async, no sockets, no clock; files are read only by [`sidecar::Sidecar::load`] and its siblings.
+//!
+//! 1. A value of these types is valid: nothing downstream checks it again.
+//! 2. Reading never stops at the first mistake.
+//! 3. A key whose feature is not built yet is a finding (`not supported yet`), never ignored.
+
+pub mod name;
+
+pub mod address;
+pub mod unit;
+
+pub mod finding;
+
+pub mod ca;
+pub mod policy;
+pub mod sidecar;
+
+pub use address::Address;
+pub use finding::{Finding, Findings};
+pub use name::{HostPattern, IdPattern, NameError, PathPattern, SpiffeId, TrustDomain};

@@ -1,0 +1,2 @@
+//! Where generations come from.
+pub mod files;

@@ -1,0 +1,12 @@
+//! Who may: a caller and a request become a [`Permit`], or a [`Denied`] with its reason.
+//!
+//! In: a [`config::policy::Policy`] (compiled once), who asks, what for. Out: the verdict. Pure: no clock, no I/O, no lock.
+//!
+//! 1. No rules means no.  2. Deny beats allow in any order.  3. A [`Permit`] is made only here.
+
+pub mod path;
+
+mod rules;
+
+pub use path::{Ambiguous, Canonical};
+pub use rules::{CallerRules, Denied, Nearest, Permit, Reason, Request, Rules};

@@ -1,0 +1,29 @@
+//! How a verb fails: one line on standard error and an exit code of the contract.
+use std::process::ExitCode;
+
+/// Why a verb did not do what it was asked.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The answer is no (exit code 1); the text, if any, goes to standard error.
+    No(String),
+    /// The command line, the files or the machine are not fit (exit code 2).
+    Unfit(String),
+    /// The other side could not be asked (exit code 3).
+    #[expect(dead_code, reason = "verbs that ask a running sidecar arrive with it")]
+    Unreachable(String),
+}
+
+impl Failure {
+    /// Prints the line and gives the exit code.
+    pub(crate) fn report(self) -> ExitCode {
+        let (text, code) = match self {
+            Failure::No(text) => (text, 1),
+            Failure::Unfit(text) => (text, 2),
+            Failure::Unreachable(text) => (text, 3),
+        };
+        if !text.is_empty() {
+            eprintln!("{text}");
+        }
+        ExitCode::from(code)
+    }
+}

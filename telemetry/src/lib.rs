@@ -1,0 +1,1 @@
+//! What is seen: every metric and log name, once.
