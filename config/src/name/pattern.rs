@@ -1,5 +1,5 @@
 //! Patterns over segments: exact, `{segment}` (one non-empty segment), or a trailing `/**`. The same for paths and identities.
-use super::{NameError, SpiffeId, TrustDomain};
+use super::{NameError, SpiffeId, TrustDomain, spiffe_id};
 use std::sync::Arc;
 
 /// One place of a pattern.
@@ -21,8 +21,12 @@ pub struct SegmentPattern {
 
 impl SegmentPattern {
     /// Assembles a pattern whose parts were checked by the grammar of what it stands in.
-    pub(super) fn new(_text: &str, _segments: Vec<Segment>, _below: bool) -> Self {
-        todo!()
+    pub(super) fn new(text: &str, segments: Vec<Segment>, below: bool) -> Self {
+        Self {
+            text: text.into(),
+            segments: segments.into(),
+            below,
+        }
     }
     /// The places before `/**`.
     pub fn segments(&self) -> &[Segment] {
@@ -33,12 +37,94 @@ impl SegmentPattern {
         self.below
     }
     /// Whether `path` (absolute) matches. Does not allocate.
-    pub fn matches(&self, _path: &str) -> bool {
-        todo!()
+    pub fn matches(&self, path: &str) -> bool {
+        let mut rest = path.as_bytes();
+        for segment in self.segments.iter() {
+            let Some(unread) = rest.strip_prefix(b"/") else {
+                return false;
+            };
+            let len = match segment {
+                Segment::Exact(text) if unread.starts_with(text.as_bytes()) => text.len(),
+                Segment::Exact(_) => return false,
+                Segment::Any(_) => match unread
+                    .iter()
+                    .position(|&b| b == b'/')
+                    .unwrap_or(unread.len())
+                {
+                    0 => return false,
+                    len => len,
+                },
+            };
+            rest = &unread[len..];
+        }
+        // Past the last segment stands the end, or what `/**` takes. Anything else is a longer segment or path.
+        rest.is_empty() && !self.segments.is_empty() || self.below && rest.first() == Some(&b'/')
     }
     /// As written.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Reads `text[from..]`, which begins with `/`: splits it into segments, understands `{name}` and `/**`, and lets
+    /// `exact` check and normalise every other segment, given where it begins.
+    pub(super) fn read(
+        text: &str,
+        from: usize,
+        mut exact: impl FnMut(usize, &str) -> Result<Arc<str>, NameError>,
+    ) -> Result<Self, NameError> {
+        let mut segments = Vec::new();
+        let mut at = from;
+        for segment in text[from..].split('/').skip(1) {
+            at += 1;
+            if segment == "**" && at + segment.len() == text.len() {
+                return Ok(Self::new(&text[from..], segments, true));
+            }
+            segments.push(match placeholder(text, at, segment)? {
+                Some(name) => Segment::Any(name.into()),
+                None => Segment::Exact(exact(at, segment)?),
+            });
+            at += segment.len();
+        }
+        Ok(Self::new(&text[from..], segments, false))
+    }
+}
+
+/// The name in `{name}`, or `None` for a segment that stands for itself.
+fn placeholder<'t>(text: &str, at: usize, segment: &'t str) -> Result<Option<&'t str>, NameError> {
+    if let Some(star) = segment.find('*') {
+        let what = if segment.contains("**") {
+            "is not at the end: `/**` may only end a pattern; write `{name}` for one segment"
+        } else {
+            "is no wildcard: write `{name}` for one segment, or end the pattern with `/**` for all below"
+        };
+        return Err(NameError::at(text, at + star, what));
+    }
+    let Some(brace) = segment.find(['{', '}']) else {
+        return Ok(None);
+    };
+    let Some(name) = segment
+        .strip_prefix('{')
+        .and_then(|rest| rest.strip_suffix('}'))
+    else {
+        return Err(NameError::at(
+            text,
+            at + brace,
+            "is out of place: `{name}` stands for one whole segment",
+        ));
+    };
+    if name.is_empty() {
+        return Err(NameError::at(text, at, "has no name: write such as `{id}`"));
+    }
+    match name
+        .bytes()
+        .position(|b| !matches!(b, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_'))
+    {
+        None => Ok(Some(name)),
+        Some(offset) => Err(NameError::at(
+            text,
+            at + 1 + offset,
+            "is not allowed in the name of a segment: it holds `a-z`, `A-Z`, `0-9`, `-` and `_`",
+        )),
     }
 }
 
@@ -52,8 +138,24 @@ pub struct IdPattern {
 
 impl IdPattern {
     /// Reads such as `spiffe://shop.example/staging/**`.
-    pub fn parse(_text: &str) -> Result<Self, NameError> {
-        todo!()
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let path_at = match spiffe_id::path_at(text) {
+            Err(_) if TrustDomain::parse_id(text).is_ok() => {
+                return Err(NameError::new(format!(
+                    "the pattern has no path: write `{text}/**` for everyone in the trust domain"
+                )));
+            }
+            path_at => path_at?,
+        };
+        let path = SegmentPattern::read(text, path_at, |at, segment| {
+            spiffe_id::check_segment(text, at, segment)?;
+            Ok(segment.into())
+        })?;
+        Ok(Self {
+            text: text.into(),
+            trust_domain: TrustDomain::parse_id(&text[..path_at])?,
+            path,
+        })
     }
     /// Whether `id` matches. Does not allocate.
     pub fn matches(&self, id: &SpiffeId) -> bool {
@@ -70,5 +172,105 @@ impl IdPattern {
     /// The pattern over the path.
     pub fn path(&self) -> &SegmentPattern {
         &self.path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn check(pattern: &str, yes: &[&str], no: &[&str]) {
+        let read = IdPattern::parse(&format!("spiffe://td{pattern}")).unwrap();
+        let matches =
+            |path: &&str| read.matches(&SpiffeId::parse(&format!("spiffe://td{path}")).unwrap());
+        let missed: Vec<_> = yes.iter().filter(|path| !matches(path)).collect();
+        let caught: Vec<_> = no.iter().filter(|path| matches(path)).collect();
+        assert!(
+            missed.is_empty() && caught.is_empty(),
+            "{pattern} missed {missed:?} and caught {caught:?}"
+        );
+    }
+
+    #[test]
+    fn a_pattern_matches_what_the_contract_says_and_no_more() {
+        check("/x", &["/x"], &["/xy", "/x/y", "/X", "/y"]);
+        check("/x/{id}", &["/x/y", "/x/.y"], &["/x", "/x/y/z", "/xx/y"]);
+        check("/{a}/{b}", &["/x/y"], &["/x", "/x/y/z"]);
+        check("/x/**", &["/x", "/x/y", "/x/y/z"], &["/xy", "/y/x", "/y"]);
+        check("/x/{id}/**", &["/x/y", "/x/y/z/w"], &["/x", "/y/x"]);
+        check("/**", &["/x", "/x/y/z"], &[]);
+    }
+
+    #[test]
+    fn a_pattern_names_its_trust_domain_exactly() {
+        let pattern = IdPattern::parse("spiffe://td/**").unwrap();
+        assert!(!pattern.matches(&SpiffeId::parse("spiffe://td.evil/x").unwrap()));
+        assert!(!pattern.matches(&SpiffeId::parse("spiffe://t/x").unwrap()));
+        assert_eq!(
+            (pattern.trust_domain().as_str(), pattern.path().as_str()),
+            ("td", "/**")
+        );
+    }
+
+    #[test]
+    fn a_trailing_slash_and_the_root_are_places_of_their_own() {
+        let read = |text: &str| SegmentPattern::read(text, 0, |_, s| Ok(s.into())).unwrap();
+        for (pattern, path, want) in [
+            ("/", "/", true),
+            ("/", "/x", false),
+            ("/", "", false),
+            ("/x", "/x/", false),
+            ("/x/", "/x/", true),
+            ("/x/", "/x", false),
+            ("/x/", "/x/y", false),
+            ("/x/{id}", "/x/", false),
+            ("/x/{id}", "/x/y/", false),
+            ("/x/**", "/x/", true),
+            ("/x/**", "/x", true),
+            ("/**", "/", true),
+            ("/**", "", false),
+        ] {
+            assert_eq!(read(pattern).matches(path), want, "{pattern} on {path}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_strays_from_the_grammar_is_refused() {
+        let refused = |text: &str, why: &str| {
+            assert_eq!(IdPattern::parse(text), Err(NameError::new(why)), "{text:?}")
+        };
+        let end = "is not at the end: `/**` may only end a pattern; write `{name}` for one segment";
+        let wildcard = "is no wildcard: write `{name}` for one segment, or end the pattern with `/**` for all below";
+        let place = "is out of place: `{name}` stands for one whole segment";
+        refused(
+            "spiffe://td",
+            "the pattern has no path: write `spiffe://td/**` for everyone in the trust domain",
+        );
+        refused("spiffe://td/**/a", &format!("`*` at 12 {end}"));
+        refused("spiffe://td/a**", &format!("`*` at 13 {end}"));
+        refused("spiffe://td/a/*", &format!("`*` at 14 {wildcard}"));
+        refused("spiffe://td/a-*", &format!("`*` at 14 {wildcard}"));
+        refused("spiffe://td/a{b}", &format!("`{{` at 13 {place}"));
+        refused("spiffe://td/{b", &format!("`{{` at 12 {place}"));
+        refused("spiffe://td/b}", &format!("`}}` at 13 {place}"));
+        refused(
+            "spiffe://td/{}",
+            "`{` at 12 has no name: write such as `{id}`",
+        );
+        refused(
+            "spiffe://td/{a.b}",
+            "`.` at 14 is not allowed in the name of a segment: it holds `a-z`, `A-Z`, `0-9`, `-` and `_`",
+        );
+        refused("spiffe://td/a//**", "the segment at 14 is empty");
+        refused(
+            "spiffe://td/a/",
+            "the trailing `/` at 13 is not allowed in a SPIFFE ID",
+        );
+        refused(
+            "spiffe://*/a",
+            "`*` at 9 is not allowed in a trust domain: it holds `a-z`, `0-9`, `.`, `-` and `_`",
+        );
+        refused("/a", "a SPIFFE ID begins with `spiffe://`");
     }
 }
