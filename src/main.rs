@@ -1,12 +1,13 @@
 //! The `countersign` command: one file per verb, each thin.
 
-mod ca;
-mod config;
-mod demo;
 mod failure;
-mod policy;
+
+mod demo;
 mod proxy;
+mod ca;
 mod svid;
+mod policy;
+mod config;
 
 use clap::{Parser, Subcommand};
 use failure::Failure;

@@ -5,11 +5,11 @@
 //!
 //! 1. A value of these types keeps to its grammar.  2. Matching never allocates.
 
-mod host;
-mod path;
-mod pattern;
-mod spiffe_id;
 mod trust_domain;
+mod spiffe_id;
+mod pattern;
+mod path;
+mod host;
 
 pub use host::HostPattern;
 pub use path::PathPattern;
