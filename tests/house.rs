@@ -279,7 +279,7 @@ fn read_module(files: &Files, file: &Path, path: Vec<String>, modules: &mut Modu
         read_module(
             files,
             child_file,
-            [path.as_slice(), &[child.clone()]].concat(),
+            [path.as_slice(), std::slice::from_ref(child)].concat(),
             modules,
         );
     }
@@ -332,11 +332,7 @@ fn parse(text: &str, path: &[String]) -> Module {
                 at += 2;
             }
             "{" => braces.push(false),
-            "}" => {
-                if braces.pop() == Some(true) {
-                    within.pop();
-                }
-            }
+            "}" if braces.pop() == Some(true) => drop(within.pop()),
             "use" => {
                 for (alias, leaf) in use_tree(&tokens, at + 1).0 {
                     if let Some(absolute) = absolute(&leaf, &within) {
