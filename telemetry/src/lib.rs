@@ -1,1 +1,24 @@
 //! What is seen: every metric and log name, once.
+//!
+//! In: what happened, as values (who asked whom, what came of it, how long it took). Out: the text of `/metrics` and the
+//! lines of the access log. No registry, recorder or subscriber of the process: every sidecar owns its own, so that one
+//! process can hold many. Nothing here decides, and nothing here can fail a request: what cannot be written is counted.
+//!
+//! 1. A name that a user can see stands in [`names`] and nowhere else.
+//! 2. No stranger's value makes a series: what comes from outside is capped, then counted as `other`.
+//! 3. A request costs no look-up and no lock that a slow disk could hold.
+
+pub mod names;
+
+mod label;
+
+mod access_log;
+mod decision_id;
+mod metrics;
+
+pub use access_log::{AccessLog, AccessRecord, LogTarget};
+pub use decision_id::DecisionId;
+pub use label::{Direction, Verdict};
+pub use metrics::{
+    Connections, Dropped, Held, InFlight, RequestLabels, RequestSeries, SidecarMetrics,
+};
