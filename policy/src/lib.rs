@@ -6,7 +6,15 @@
 
 pub mod path;
 
+mod request;
+
+mod verdict;
+
+mod clause;
+
 mod rules;
 
 pub use path::{Ambiguous, Canonical};
-pub use rules::{CallerRules, Denied, Nearest, Permit, Reason, Request, Rules};
+pub use request::Request;
+pub use rules::{CallerRules, Rules};
+pub use verdict::{Denied, Nearest, Permit, Reason};

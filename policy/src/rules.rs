@@ -1,105 +1,160 @@
-//! Rules, compiled, and what they say.
-use crate::Canonical;
+//! The rules of a document, compiled once, and what they say.
+//!
+//! In: a [`config::policy::Policy`]; per connection the caller and the listener; per request what is asked. Out: a
+//! [`Permit`] or a [`Denied`].
+//!
+//! 1. No rules means no.  2. Deny beats allow in any order.  3. A request costs nothing for rules of other callers,
+//!    unless it is refused: then all of them are looked at for the nearest.
+use crate::clause::{Asked, Clause, Effect, Field, asked_instead};
+use crate::{Denied, Nearest, Permit, Reason, Request};
 use config::SpiffeId;
+use std::cmp::Reverse;
 use std::sync::Arc;
-
-/// What is asked for.
-#[derive(Clone, Copy, Debug)]
-pub enum Request<'a> {
-    /// One HTTP request.
-    Http {
-        /// The method as on the wire.
-        method: &'a str,
-        /// Host, lower case, without port, IPv6 without brackets.
-        host: &'a str,
-        /// Its port if it names one.
-        port: Option<u16>,
-        /// The path; `None` for `*` and CONNECT targets, which match only by methods.
-        path: Option<&'a Canonical<'a>>,
-    },
-    /// One TCP connection: an allow clause with an HTTP field never matches, a deny clause ignores its HTTP fields.
-    Tcp,
-}
 
 /// Compiled rules of one document.
 #[derive(Debug)]
-pub struct Rules {/* filled in by the compiler of the document */}
+pub struct Rules {
+    /// In the order of the file.
+    allow: Box<[Clause]>,
+    /// In the order of the file.
+    deny: Box<[Clause]>,
+}
 
 /// The part of [`Rules`] that concerns one caller on one listener: what a connection keeps, so that a request costs no look at other callers' rules.
 #[derive(Debug)]
-pub struct CallerRules {/* … */}
-
-/// The proof that policy was asked and said yes. Made only by [`CallerRules::decide`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Permit {
-    rule: Arc<str>,
-}
-impl Permit {
-    /// The name of the rule that allowed it.
-    pub fn rule(&self) -> &Arc<str> {
-        &self.rule
-    }
-}
-
-/// No, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Denied {
-    /// What kind of no.
-    pub reason: Reason,
-    /// The rule that denied it, when one did (`Reason::DeniedByRule`).
-    pub rule: Option<Arc<str>>,
-    /// The rule that came closest to allowing it, and the field that failed.
-    pub nearest: Option<Nearest>,
-}
-/// A rule that nearly allowed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Nearest {
-    /// Its name.
-    pub rule: Arc<str>,
-    /// Line of the clause that came closest.
-    pub line: usize,
-    /// The field that failed: `from`, `listeners`, `hosts`, `methods`, `paths` or `protocol` (HTTP fields on tcp).
-    pub failed: &'static str,
-    /// What the field wanted, as written in the document.
-    pub wanted: String,
-}
-/// What kind of no.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// A deny clause matched.
-    DeniedByRule,
-    /// No rule names the caller.
-    NoRuleForCaller,
-    /// Rules name the caller, none allows this.
-    NoRuleAllows,
-}
-impl Reason {
-    /// A label that never changes: `denied_by_rule`, `no_rule_for_caller`, `no_rule_allows`.
-    pub fn label(self) -> &'static str {
-        todo!()
-    }
+pub struct CallerRules {
+    rules: Arc<Rules>,
+    caller: SpiffeId,
+    listener: Box<str>,
+    /// Indices into `rules.allow` of the clauses that name caller and listener.
+    allow: Box<[usize]>,
+    /// The same into `rules.deny`.
+    deny: Box<[usize]>,
+    /// Whether any rule names the caller, on whichever listener.
+    named: bool,
 }
 
 impl Rules {
     /// Compiles a valid document. No rules means no.
-    pub fn compile(_policy: &config::policy::Policy) -> Self {
-        todo!()
+    pub fn compile(policy: &config::policy::Policy) -> Self {
+        let (mut allow, mut deny) = (Vec::new(), Vec::new());
+        for rule in &policy.rules {
+            let (name, from) = (rule.name.as_str().into(), rule.from.as_slice().into());
+            allow.extend(
+                rule.allow
+                    .iter()
+                    .map(|clause| Clause::compile(Effect::Allow, &name, &from, clause)),
+            );
+            deny.extend(
+                rule.deny
+                    .iter()
+                    .map(|clause| Clause::compile(Effect::Deny, &name, &from, clause)),
+            );
+        }
+        Self {
+            allow: allow.into(),
+            deny: deny.into(),
+        }
     }
-    /// What concerns one caller on one listener.
-    pub fn for_caller(self: &Arc<Self>, _caller: &SpiffeId, _listener: &str) -> CallerRules {
-        todo!()
+
+    /// What concerns one caller on one listener. Cost: one pass over all clauses, once per connection.
+    pub fn for_caller(self: &Arc<Self>, caller: &SpiffeId, listener: &str) -> CallerRules {
+        let mut named = false;
+        let mut concerning = |clauses: &[Clause]| -> Box<[usize]> {
+            let mut indices = Vec::new();
+            for (index, clause) in clauses
+                .iter()
+                .enumerate()
+                .filter(|(_, clause)| clause.is_from(caller))
+            {
+                named = true;
+                if clause.is_on(listener) {
+                    indices.push(index);
+                }
+            }
+            indices.into()
+        };
+        let (allow, deny) = (concerning(&self.allow), concerning(&self.deny));
+        CallerRules {
+            rules: Arc::clone(self),
+            caller: caller.clone(),
+            listener: listener.into(),
+            allow,
+            deny,
+            named,
+        }
     }
 }
+
 impl CallerRules {
     /// Decides. Cost: one pass over the clauses of this caller and listener; the way to yes does not allocate
     /// ([`Permit`] clones an `Arc`); the way to no may, since it explains.
-    pub fn decide(&self, _request: &Request<'_>) -> Result<Permit, Denied> {
-        todo!()
+    pub fn decide(&self, request: &Request<'_>) -> Result<Permit, Denied> {
+        let asked = Asked::from(request);
+        let matching = |clauses: &'_ [Clause], indices: &[usize]| {
+            indices
+                .iter()
+                .copied()
+                .find(|&index| clauses[index].matches(&asked))
+        };
+        if let Some(index) = matching(&self.rules.deny, &self.deny) {
+            return Err(denied_by(&self.rules.deny[index]));
+        }
+        match matching(&self.rules.allow, &self.allow) {
+            Some(index) => Ok(Permit::by(Arc::clone(&self.rules.allow[index].rule))),
+            None => Err(self.not_allowed(&asked)),
+        }
+    }
+
+    #[cold]
+    fn not_allowed(&self, asked: &Asked<'_>) -> Denied {
+        let reason = if self.named {
+            Reason::NoRuleAllows
+        } else {
+            Reason::NoRuleForCaller
+        };
+        Denied {
+            reason,
+            rule: None,
+            line: None,
+            nearest: self.nearest(asked),
+        }
+    }
+
+    /// The clause that got furthest; of those that failed at the same field the one with the fewest failures, then the
+    /// first in the file.
+    fn nearest(&self, asked: &Asked<'_>) -> Option<Nearest> {
+        let failed_at = |clause: &Clause| -> Option<(Field, usize)> {
+            let mut failures = clause.failures(&self.caller, &self.listener, asked);
+            let first = failures.next()?;
+            Some((first, failures.count()))
+        };
+        let candidates = self
+            .rules
+            .allow
+            .iter()
+            .filter_map(|clause| failed_at(clause).map(|(field, more)| (clause, field, more)));
+        let (clause, field, _) =
+            candidates.min_by_key(|&(_, field, more)| (Reverse(field), more))?;
+        Some(Nearest {
+            rule: Arc::clone(&clause.rule),
+            line: clause.line,
+            failed: field.name(),
+            wanted: clause.wanted(field),
+            asked: asked_instead(field, &self.caller, &self.listener, asked).into(),
+        })
     }
 }
-impl std::fmt::Display for Denied {
-    /// The one sentence that log, `policy explain` and demo all show.
-    fn fmt(&self, _f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        todo!()
+
+#[cold]
+fn denied_by(clause: &Clause) -> Denied {
+    Denied {
+        reason: Reason::DeniedByRule,
+        rule: Some(Arc::clone(&clause.rule)),
+        line: Some(clause.line),
+        nearest: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -197,7 +197,7 @@ mod tests {
                 HostPattern::parse(text),
                 Err(NameError::new(why)),
                 "{text:?}"
-            )
+            );
         };
         refused("", "the host is empty");
         refused(".", "the host is empty");

@@ -171,7 +171,7 @@ mod tests {
                 PathPattern::parse(text),
                 Err(NameError::new(why)),
                 "{text:?}"
-            )
+            );
         };
         refused(
             "",

@@ -64,6 +64,18 @@ impl SegmentPattern {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+    /// The same pattern with every exact segment replaced, for comparisons in another spelling than the canonical one.
+    pub fn map_exact(&self, replaced: impl Fn(&str) -> Arc<str>) -> Self {
+        let map = |segment: &Segment| match segment {
+            Segment::Exact(text) => Segment::Exact(replaced(text)),
+            Segment::Any(name) => Segment::Any(Arc::clone(name)),
+        };
+        Self {
+            text: Arc::clone(&self.text),
+            segments: self.segments.iter().map(map).collect(),
+            below: self.below,
+        }
+    }
 
     /// Reads `text[from..]`, which begins with `/`: splits it into segments, understands `{name}` and `/**`, and lets
     /// `exact` check and normalise every other segment, given where it begins.
@@ -238,7 +250,7 @@ mod tests {
     #[test]
     fn a_pattern_that_strays_from_the_grammar_is_refused() {
         let refused = |text: &str, why: &str| {
-            assert_eq!(IdPattern::parse(text), Err(NameError::new(why)), "{text:?}")
+            assert_eq!(IdPattern::parse(text), Err(NameError::new(why)), "{text:?}");
         };
         let end = "is not at the end: `/**` may only end a pattern; write `{name}` for one segment";
         let wildcard = "is no wildcard: write `{name}` for one segment, or end the pattern with `/**` for all below";
