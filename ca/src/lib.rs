@@ -1,1 +1,57 @@
-//! (see the crate's description)
+//! Who vouches: a signing request becomes a certificate that was checked before anybody gets it.
+//!
+//! In: an identity and a public key whose holder proved to have the private half. Out: an X509-SVID. Not here: who may ask
+//! (attestation comes with the server), and policy between workloads.
+//!
+//! The path of every certificate, one file a stage, each type made only by the stage before:
+//!
+//! ```text
+//! bytes -csr-> Csr -authorize-> Grant -template-> Template -sign-> Signed -check-> Checked
+//! ```
+//!
+//! 1. Nothing of a requester's stands in a certificate but the key.
+//! 2. Time and randomness come into the stages as arguments; [`Authority`] draws the randomness, its caller reads the clock.
+//! 3. A key is written to disk only with mode 0600, and an authority only whole.
+
+mod der;
+mod pem;
+mod text;
+
+mod key;
+
+mod csr;
+
+mod authorize;
+
+mod template;
+
+mod signer;
+
+mod sign;
+
+mod check;
+
+mod authority;
+
+mod disk;
+
+mod dir;
+
+mod deliver;
+
+pub use authority::{Authority, IssueError, Issued, Root};
+pub use authorize::{Grant, NotGranted, TTL_DEFAULT, TTL_MAX, TTL_MIN};
+pub use check::{CheckFailed, Checked, check};
+pub use csr::{CSR_BYTES_MAX, Csr, CsrRefused};
+pub use deliver::Delivery;
+pub use dir::{Dir, DirError, Renewal};
+pub use disk::DiskError;
+pub use key::{
+    Algorithm, KeyError, KeyRefused, KeyType, PublicKey, RSA_BITS_MAX, RSA_BITS_MIN, SigningKey,
+};
+pub use sign::{By, SignFailed, Signed, sign};
+pub use signer::{AuthorityCertificate, Signer, SignerUnfit};
+pub use template::{
+    BACKDATED_S, ISSUER_LIFE_S, NotNow, Profile, ROOT_LIFE_S, Serial, Template, Validity, short_id,
+};
+pub use text::date;

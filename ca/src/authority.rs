@@ -1,0 +1,284 @@
+//! A root and an issuer, and the whole pipeline behind one call.
+//!
+//! In: a trust domain to begin with, or the parts of an authority that already is; then identities or signing requests.
+//! Out: certificates that were checked, and what must lie beside them. Holds keys in memory; touches no file and no clock.
+//!
+//! 1. Only an issuer signs leaves; the root's key signs issuers and may be away.
+//! 2. The issuer was signed by the root: otherwise there is no `Authority`.
+
+use crate::authorize::{Grant, NotGranted, TTL_MAX};
+use crate::check::{CheckFailed, Checked, check};
+use crate::csr::{Csr, CsrRefused};
+use crate::key::{Algorithm, KeyError, SigningKey};
+use crate::sign::{By, SignFailed, sign};
+use crate::signer::{AuthorityCertificate, Signer, SignerUnfit};
+use crate::template::{ISSUER_LIFE_S, NotNow, Serial, Template};
+use crate::{pem, text};
+use aws_lc_rs::digest::{SHA256, digest};
+use config::{SpiffeId, TrustDomain};
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use zeroize::Zeroizing;
+
+/// A certificate authority of one trust domain.
+#[derive(Debug)]
+pub struct Authority {
+    domain: TrustDomain,
+    root: Root,
+    issuer: Signer,
+}
+
+/// The root, with its key or without.
+#[derive(Debug)]
+pub enum Root {
+    /// The key is here: issuers can be made.
+    Here(Signer),
+    /// The key is kept elsewhere: leaves can be issued until the issuer ends.
+    Away(AuthorityCertificate),
+}
+
+impl Root {
+    /// Its certificate.
+    pub fn certificate(&self) -> &AuthorityCertificate {
+        match self {
+            Root::Here(signer) => signer.certificate(),
+            Root::Away(certificate) => certificate,
+        }
+    }
+}
+
+/// An identity with its key, ready to be written into files or handed to a sidecar in the same process.
+#[derive(Debug)]
+pub struct Issued {
+    /// The leaf, then the issuer; never the root.
+    pub chain_pem: String,
+    /// PKCS#8, wiped on drop.
+    pub key_pem: Zeroizing<String>,
+    /// The roots to trust.
+    pub bundle_pem: String,
+    /// The leaf itself, with its serial and validity.
+    pub leaf: Checked,
+}
+
+/// Why nothing was issued.
+#[derive(Debug)]
+pub enum IssueError {
+    /// The request is not one to sign.
+    Csr(CsrRefused),
+    /// The identity is not one to issue.
+    NotGranted(NotGranted),
+    /// Not at this time.
+    NotNow(NotNow),
+    /// No key or no serial could be made.
+    Key(KeyError),
+    /// The certificate could not be signed.
+    Sign(SignFailed),
+    /// The certificate was signed and says something else.
+    Check(CheckFailed),
+    /// Root or issuer are none.
+    Unfit(SignerUnfit),
+}
+
+impl IssueError {
+    /// A label that never changes.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            IssueError::Csr(error) => error.reason(),
+            IssueError::NotGranted(error) => error.reason(),
+            IssueError::NotNow(error) => error.reason(),
+            IssueError::Key(error) => error.reason(),
+            IssueError::Sign(error) => error.reason(),
+            IssueError::Check(error) => error.reason(),
+            IssueError::Unfit(error) => error.reason(),
+        }
+    }
+
+    fn inner(&self) -> &(dyn std::error::Error + 'static) {
+        match self {
+            IssueError::Csr(error) => error,
+            IssueError::NotGranted(error) => error,
+            IssueError::NotNow(error) => error,
+            IssueError::Key(error) => error,
+            IssueError::Sign(error) => error,
+            IssueError::Check(error) => error,
+            IssueError::Unfit(error) => error,
+        }
+    }
+}
+impl fmt::Display for IssueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.inner(), f)
+    }
+}
+impl std::error::Error for IssueError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.inner().source()
+    }
+}
+
+macro_rules! from {
+    ($($variant:ident($error:ty)),*) => {$(
+        impl From<$error> for IssueError {
+            fn from(error: $error) -> Self {
+                IssueError::$variant(error)
+            }
+        }
+    )*};
+}
+from!(
+    Csr(CsrRefused),
+    NotGranted(NotGranted),
+    NotNow(NotNow),
+    Key(KeyError),
+    Sign(SignFailed),
+    Check(CheckFailed),
+    Unfit(SignerUnfit)
+);
+
+impl Authority {
+    /// A new root and its first issuer, in memory.
+    pub fn create(
+        domain: &TrustDomain,
+        root: Algorithm,
+        now: SystemTime,
+    ) -> Result<Self, IssueError> {
+        let key = SigningKey::generate(root)?;
+        let template = Template::root(domain, key.public(), random_serial()?, now)?;
+        let checked = check(sign(template, By::Itself(&key))?, By::Itself(&key))?;
+        let root = Signer::new(AuthorityCertificate::read(checked.der().clone())?, key)?;
+        let issuer = next_issuer(domain, &root, now)?;
+        Ok(Authority {
+            domain: domain.clone(),
+            root: Root::Here(root),
+            issuer,
+        })
+    }
+
+    /// Joins a root and an issuer that lay somewhere.
+    pub fn of_parts(root: Root, issuer: Signer) -> Result<Self, SignerUnfit> {
+        issuer.certificate().signed_by(root.certificate())?;
+        let domain = root.certificate().trust_domain()?;
+        Ok(Authority {
+            domain,
+            root,
+            issuer,
+        })
+    }
+
+    /// Makes a key and issues an identity for it, for at most 24 h.
+    pub fn issue(
+        &self,
+        id: &SpiffeId,
+        ttl: Duration,
+        now: SystemTime,
+    ) -> Result<Issued, IssueError> {
+        // Our own key passes the same gate as a stranger's: there is one way to a certificate.
+        let key = SigningKey::generate(Algorithm::P256)?;
+        let request = rcgen::CertificateParams::default()
+            .serialize_request(&key)
+            .map_err(SignFailed::from)?;
+        let leaf = self.certify(&Csr::from_der(request.der())?, id, ttl, now)?;
+        Ok(Issued {
+            chain_pem: self.chain_pem(&leaf),
+            key_pem: key.to_pem()?,
+            bundle_pem: self.bundle_pem(),
+            leaf,
+        })
+    }
+
+    /// Issues an identity for the key of a signing request.
+    pub fn certify(
+        &self,
+        csr: &Csr,
+        id: &SpiffeId,
+        ttl: Duration,
+        now: SystemTime,
+    ) -> Result<Checked, IssueError> {
+        let grant = Grant::decide(&self.domain, id, ttl, TTL_MAX)?;
+        let issuer = self.issuer.certificate().validity();
+        let template = Template::leaf(&grant, csr, random_serial()?, issuer, now)?;
+        let signed = sign(template, By::Authority(&self.issuer))?;
+        Ok(check(signed, By::Authority(&self.issuer))?)
+    }
+
+    /// The issuer that should take over now: `None` while the present one is in its first half, or would outlive the next.
+    /// The present one can go on meanwhile, since issuers travel in the chain.
+    pub fn successor(&self, now: SystemTime) -> Result<Option<Signer>, IssueError> {
+        match &self.root {
+            Root::Here(root) if self.successor_due(now) => {
+                next_issuer(&self.domain, root, now).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether the issuer is past half of its life and another would live longer.
+    pub fn successor_due(&self, now: SystemTime) -> bool {
+        let now_s = now
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        let issuer = self.issuer.certificate().validity();
+        let next_end_s = self
+            .root
+            .certificate()
+            .validity()
+            .not_after_s
+            .min(now_s.saturating_add(ISSUER_LIFE_S));
+        now_s >= issuer.half_s() && next_end_s > issuer.not_after_s
+    }
+
+    /// The leaf, then the issuer, in PEM; never the root.
+    pub fn chain_pem(&self, leaf: &Checked) -> String {
+        pem::certificates([leaf.der().as_ref(), self.issuer.certificate().der()])
+    }
+
+    /// The roots to trust, in PEM.
+    pub fn bundle_pem(&self) -> String {
+        pem::certificates([self.root.certificate().der().as_ref()])
+    }
+
+    /// SHA-256 of the root's DER, as `sha256:` and hex: what `openssl x509 -fingerprint -sha256` prints with colons.
+    pub fn fingerprint(&self) -> String {
+        format!(
+            "sha256:{}",
+            text::hex(digest(&SHA256, self.root.certificate().der()).as_ref())
+        )
+    }
+
+    /// The trust domain that it speaks for.
+    pub fn trust_domain(&self) -> &TrustDomain {
+        &self.domain
+    }
+
+    /// The root.
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// The issuer that signs now.
+    pub fn issuer(&self) -> &Signer {
+        &self.issuer
+    }
+}
+
+fn next_issuer(domain: &TrustDomain, root: &Signer, now: SystemTime) -> Result<Signer, IssueError> {
+    let key = SigningKey::generate(Algorithm::P256)?;
+    let template = Template::issuer(
+        domain,
+        key.public(),
+        random_serial()?,
+        root.certificate().validity(),
+        now,
+    )?;
+    let checked = check(sign(template, By::Authority(root))?, By::Authority(root))?;
+    Ok(Signer::new(
+        AuthorityCertificate::read(checked.der().clone())?,
+        key,
+    )?)
+}
+
+fn random_serial() -> Result<Serial, KeyError> {
+    let mut octets = [0; 20];
+    aws_lc_rs::rand::fill(&mut octets).map_err(|_| KeyError::Generate)?;
+    Ok(Serial::from_random(octets))
+}

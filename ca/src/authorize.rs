@@ -1,0 +1,127 @@
+//! Decides whether an identity may be issued at all.
+//!
+//! In: the SPIFFE ID that somebody wants, for how long, and the trust domain that we speak for. Out: a [`Grant`], or
+//! [`NotGranted`]. Pure. Who asks is not this module's matter: attestation comes before it.
+//!
+//! 1. An ID of another trust domain is never granted.  2. Nothing under `/countersign/` is: a workload never plays the CA.
+//! 3. A `Grant` is made only here.
+
+use config::{SpiffeId, TrustDomain};
+use std::fmt;
+use std::time::Duration;
+
+/// The shortest life of a leaf: half of it must leave time to fetch the next.
+pub const TTL_MIN: Duration = Duration::from_secs(10);
+/// How long a leaf lives when nobody asks for another time.
+pub const TTL_DEFAULT: Duration = Duration::from_secs(60 * 60);
+/// The longest life of a leaf: what is stolen is worth something for at most a day.
+pub const TTL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+const RESERVED: &str = "/countersign/";
+
+/// An identity that may be issued, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    id: SpiffeId,
+    ttl: Duration,
+}
+
+/// Why an identity is not issued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotGranted {
+    /// The ID lies in a trust domain that is not ours.
+    ForeignTrustDomain {
+        /// What was asked for.
+        id: SpiffeId,
+        /// What we speak for.
+        ours: TrustDomain,
+    },
+    /// The ID lies under `/countersign/`.
+    Reserved {
+        /// What was asked for.
+        id: SpiffeId,
+    },
+    /// A life outside [`TTL_MIN`] to the maximum.
+    Ttl {
+        /// What was asked for.
+        ttl: Duration,
+        /// The most that is granted.
+        ttl_max: Duration,
+    },
+}
+
+impl NotGranted {
+    /// A label that never changes.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            NotGranted::ForeignTrustDomain { .. } => "foreign_trust_domain",
+            NotGranted::Reserved { .. } => "reserved_id",
+            NotGranted::Ttl { .. } => "ttl_out_of_bounds",
+        }
+    }
+}
+
+impl fmt::Display for NotGranted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotGranted::ForeignTrustDomain { id, ours } => {
+                write!(
+                    f,
+                    "{id} is not issued: this CA speaks for {ours}; ask for spiffe://{ours}{}",
+                    id.path()
+                )
+            }
+            NotGranted::Reserved { id } => {
+                write!(
+                    f,
+                    "{id} is not issued: {RESERVED} belongs to the CA itself; choose another path"
+                )
+            }
+            NotGranted::Ttl { ttl, ttl_max } => {
+                let (ttl, min, max) = (ttl.as_secs(), TTL_MIN.as_secs(), ttl_max.as_secs());
+                write!(
+                    f,
+                    "a life of {ttl}s is not granted: it is outside {min}s to {max}s; ask for less and renew"
+                )
+            }
+        }
+    }
+}
+impl std::error::Error for NotGranted {}
+
+impl Grant {
+    /// Decides, with the longest life that this CA grants.
+    pub fn decide(
+        ours: &TrustDomain,
+        id: &SpiffeId,
+        ttl: Duration,
+        ttl_max: Duration,
+    ) -> Result<Self, NotGranted> {
+        if !id.is_in(ours) {
+            return Err(NotGranted::ForeignTrustDomain {
+                id: id.clone(),
+                ours: ours.clone(),
+            });
+        }
+        if id.path().starts_with(RESERVED) {
+            return Err(NotGranted::Reserved { id: id.clone() });
+        }
+        if ttl < TTL_MIN || ttl > ttl_max {
+            return Err(NotGranted::Ttl { ttl, ttl_max });
+        }
+        Ok(Grant {
+            id: id.clone(),
+            ttl,
+        })
+    }
+
+    /// The identity.
+    pub fn id(&self) -> &SpiffeId {
+        &self.id
+    }
+
+    /// How long its certificate may live.
+    pub fn ttl(&self) -> Duration {
+        self.ttl
+    }
+}

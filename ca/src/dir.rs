@@ -1,0 +1,443 @@
+//! The folder in which an authority lives.
+//!
+//! ```text
+//! DIR/                 0700
+//!   format             `1`: a version that knows only older formats refuses with one line
+//!   bundle.pem         the roots now trusted: what every sidecar gets
+//!   roots/ID/          cert.pem, key.pem (0600), named by the first eight bytes of the key identifier
+//!   issuers/ID/        the same; old ones stay, they are what is looked up when a leaf is in question
+//!   root -> roots/ID   the ones in force
+//!   issuer -> issuers/ID
+//! ```
+//!
+//! 1. The folder appears whole or not at all, and never in the place of anything.
+//! 2. A root or issuer is complete and on the platter before a link points at it.
+//! 3. A key that others may read is refused, not used.
+//! 4. `root/key.pem` may be away: the issuer then works until it ends.
+
+use crate::authority::{Authority, IssueError, Root};
+use crate::disk::{self, DiskError, PUBLIC, SECRET, Staging};
+use crate::key::{KeyError, SigningKey};
+use crate::pem;
+use crate::signer::{AuthorityCertificate, Signer, SignerUnfit};
+use crate::template::short_id;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+use zeroize::{Zeroize, Zeroizing};
+
+const FORMAT: &str = "1";
+
+/// An authority's folder.
+#[derive(Clone, Debug)]
+pub struct Dir {
+    path: PathBuf,
+}
+
+/// Why a folder could not be made or used.
+#[derive(Debug)]
+pub enum DirError {
+    /// Something is already there.
+    Occupied {
+        /// Where.
+        path: PathBuf,
+    },
+    /// The place is a mount point, which nothing can be moved onto.
+    MountPoint {
+        /// Where.
+        path: PathBuf,
+    },
+    /// No authority lives there.
+    NoAuthority {
+        /// Where.
+        path: PathBuf,
+    },
+    /// A newer version of this program made it.
+    Format {
+        /// The file that says so.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+    },
+    /// A key can be read by others than its owner.
+    Readable {
+        /// The key.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A file could not be read or written.
+    Disk(DiskError),
+    /// A file is not a PEM of what it should be.
+    Pem {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A key file holds none that we can use.
+    Key {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: KeyError,
+    },
+    /// A certificate is not what it should be.
+    Unfit {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: SignerUnfit,
+    },
+    /// The next issuer could not be made.
+    Issue(IssueError),
+}
+
+impl DirError {
+    /// A label that never changes.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            DirError::Occupied { .. } => "dir_occupied",
+            DirError::MountPoint { .. } => "dir_mount_point",
+            DirError::NoAuthority { .. } => "dir_no_authority",
+            DirError::Format { .. } => "dir_format",
+            DirError::Readable { .. } => "dir_key_readable",
+            DirError::Disk(_) => "dir_disk",
+            DirError::Pem { .. } => "dir_pem",
+            DirError::Key { .. } => "dir_key",
+            DirError::Unfit { source, .. } => source.reason(),
+            DirError::Issue(source) => source.reason(),
+        }
+    }
+}
+
+impl fmt::Display for DirError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DirError::Occupied { path } => {
+                write!(
+                    f,
+                    "{} is not touched: something is there already; name a new folder",
+                    path.display()
+                )
+            }
+            DirError::MountPoint { path } => {
+                let path = path.display();
+                write!(
+                    f,
+                    "{path} cannot be used: it is a mount point, which nothing can be moved onto; name a folder below it, such as {path}/ca"
+                )
+            }
+            DirError::NoAuthority { path } => {
+                let path = path.display();
+                write!(
+                    f,
+                    "{path} is no CA: it has no file `format`; make one with `countersign ca init --trust-domain TD --dir {path}`"
+                )
+            }
+            DirError::Format { path, found } => {
+                let path = path.display();
+                write!(
+                    f,
+                    "{path} says {found:?}: this version knows {FORMAT:?}; use the version that wrote it, or a newer one"
+                )
+            }
+            DirError::Readable { path, mode } => {
+                let path = path.display();
+                write!(
+                    f,
+                    "{path} is not used: its mode {mode:04o} lets others read it; run `chmod 600 {path}`, and think about who may have a copy"
+                )
+            }
+            DirError::Disk(error) => error.fmt(f),
+            DirError::Pem { path } => {
+                write!(
+                    f,
+                    "{} is not read: it does not hold exactly one PEM of its kind; restore it from a backup",
+                    path.display()
+                )
+            }
+            DirError::Key { path, source } => write!(f, "{}: {source}", path.display()),
+            DirError::Unfit { path, source } => write!(f, "{}: {source}", path.display()),
+            DirError::Issue(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for DirError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            DirError::Disk(error) => error.source(),
+            DirError::Key { source, .. } => Some(source),
+            DirError::Unfit { source, .. } => Some(source),
+            DirError::Issue(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+impl From<DiskError> for DirError {
+    fn from(error: DiskError) -> Self {
+        DirError::Disk(error)
+    }
+}
+impl From<IssueError> for DirError {
+    fn from(error: IssueError) -> Self {
+        DirError::Issue(error)
+    }
+}
+
+impl Dir {
+    /// Writes a new authority, all or nothing. `path` must be free, or an empty folder; its parent must be there.
+    pub fn create(path: &Path, authority: &Authority) -> Result<Self, DirError> {
+        let occupied = || DirError::Occupied {
+            path: path.to_owned(),
+        };
+        if path.symlink_metadata().is_ok()
+            && !fs::read_dir(path).is_ok_and(|mut inside| inside.next().is_none())
+        {
+            return Err(occupied());
+        }
+        let staging = Staging::begin(path)?;
+        let at = staging.path();
+        for slots in ["roots", "issuers"] {
+            disk::folder(&at.join(slots))?;
+        }
+        let root_key = match authority.root() {
+            Root::Here(root) => Some(root.key()),
+            Root::Away(_) => None,
+        };
+        fill(at, Slot::ROOT, authority.root().certificate(), root_key)?;
+        let issuer = authority.issuer();
+        fill(at, Slot::ISSUER, issuer.certificate(), Some(issuer.key()))?;
+        disk::write(
+            &at.join("bundle.pem"),
+            authority.bundle_pem().as_bytes(),
+            PUBLIC,
+        )?;
+        disk::write(&at.join("format"), format!("{FORMAT}\n").as_bytes(), PUBLIC)?;
+        staging
+            .finish()
+            .map_err(|error| match error.source.kind() {
+                io::ErrorKind::DirectoryNotEmpty
+                | io::ErrorKind::NotADirectory
+                | io::ErrorKind::AlreadyExists => occupied(),
+                io::ErrorKind::ResourceBusy => DirError::MountPoint {
+                    path: path.to_owned(),
+                },
+                _ => error.into(),
+            })?;
+        Ok(Dir {
+            path: path.to_owned(),
+        })
+    }
+
+    /// Finds the authority that lives there.
+    pub fn open(path: &Path) -> Result<Self, DirError> {
+        let format = path.join("format");
+        match fs::read_to_string(&format) {
+            Ok(found) if found.trim() == FORMAT => Ok(Dir {
+                path: path.to_owned(),
+            }),
+            Ok(found) => Err(DirError::Format {
+                path: format,
+                found: found.trim().chars().take(16).collect(),
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(DirError::NoAuthority {
+                path: path.to_owned(),
+            }),
+            Err(source) => Err(DiskError {
+                done: "read",
+                path: format,
+                source,
+            }
+            .into()),
+        }
+    }
+
+    /// Reads root and issuer, and looks whether they belong together.
+    pub fn authority(&self) -> Result<Authority, DirError> {
+        let root = self.certificate(Slot::ROOT)?;
+        let root = match self.key(Slot::ROOT)? {
+            Some(key) => Root::Here(self.signer(Slot::ROOT, root, key)?),
+            None => Root::Away(root),
+        };
+        let certificate = self.certificate(Slot::ISSUER)?;
+        let key = self.key(Slot::ISSUER)?.ok_or_else(|| {
+            let path = self.key_path(Slot::ISSUER);
+            DiskError {
+                done: "read",
+                path,
+                source: io::ErrorKind::NotFound.into(),
+            }
+        })?;
+        let issuer = self.signer(Slot::ISSUER, certificate, key)?;
+        Authority::of_parts(root, issuer).map_err(|source| DirError::Unfit {
+            path: self.certificate_path(Slot::ISSUER),
+            source,
+        })
+    }
+
+    /// Reads the authority and, if its issuer is past half of its life, lets a new one take over: written, then linked. Also
+    /// says whether that happened. Processes that do it at once wait for each other.
+    pub fn authority_renewed(&self, now: SystemTime) -> Result<(Authority, Renewal), DirError> {
+        let authority = self.authority()?;
+        if !authority.successor_due(now) {
+            return Ok((authority, Renewal::NotDue));
+        }
+        let _lock = disk::lock(&self.path)?;
+        // Another process may have been faster.
+        let authority = self.authority()?;
+        match authority.successor(now)? {
+            Some(issuer) => {
+                fill(
+                    &self.path,
+                    Slot::ISSUER,
+                    issuer.certificate(),
+                    Some(issuer.key()),
+                )?;
+                Ok((self.authority()?, Renewal::Renewed))
+            }
+            None if authority.successor_due(now) => Ok((authority, Renewal::RootAway)),
+            None => Ok((authority, Renewal::NotDue)),
+        }
+    }
+
+    /// Where the roots to trust lie.
+    pub fn bundle_path(&self) -> PathBuf {
+        self.path.join("bundle.pem")
+    }
+
+    /// Whether `path` is this folder or lies in it, so that nothing of others may be written there.
+    pub fn contains(&self, path: &Path) -> bool {
+        // What is not there yet lies where its parent lies.
+        let parent = || {
+            path.parent()
+                .and_then(|parent| fs::canonicalize(Path::new(".").join(parent)).ok())
+        };
+        let found = fs::canonicalize(path).ok().or_else(parent);
+        found
+            .zip(fs::canonicalize(&self.path).ok())
+            .is_some_and(|(found, own)| found.starts_with(own))
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn certificate_path(&self, slot: Slot) -> PathBuf {
+        self.path.join(slot.in_force).join("cert.pem")
+    }
+
+    fn key_path(&self, slot: Slot) -> PathBuf {
+        self.path.join(slot.in_force).join("key.pem")
+    }
+
+    fn certificate(&self, slot: Slot) -> Result<AuthorityCertificate, DirError> {
+        let path = self.certificate_path(slot);
+        let text = disk::on("read", &path, fs::read(&path))?;
+        let mut found = CertificateDer::pem_slice_iter(&text);
+        let (Some(Ok(der)), None) = (found.next(), found.next()) else {
+            return Err(DirError::Pem { path });
+        };
+        AuthorityCertificate::read(der.into_owned())
+            .map_err(|source| DirError::Unfit { path, source })
+    }
+
+    /// `None` if the key is away.
+    fn key(&self, slot: Slot) -> Result<Option<SigningKey>, DirError> {
+        let path = self.key_path(slot);
+        let mode = match fs::metadata(&path) {
+            Ok(metadata) => metadata.permissions().mode() & 0o7777,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => {
+                return Err(DiskError {
+                    done: "read",
+                    path,
+                    source,
+                }
+                .into());
+            }
+        };
+        if mode & 0o077 != 0 {
+            return Err(DirError::Readable { path, mode });
+        }
+        let text = Zeroizing::new(disk::on("read", &path, fs::read(&path))?);
+        let Ok(mut pkcs8) = PrivatePkcs8KeyDer::from_pem_slice(&text) else {
+            return Err(DirError::Pem { path });
+        };
+        let key = SigningKey::from_pkcs8(pkcs8.secret_pkcs8_der());
+        pkcs8.zeroize();
+        match key {
+            Ok(key) => Ok(Some(key)),
+            Err(source) => Err(DirError::Key { path, source }),
+        }
+    }
+
+    fn signer(
+        &self,
+        slot: Slot,
+        certificate: AuthorityCertificate,
+        key: SigningKey,
+    ) -> Result<Signer, DirError> {
+        Signer::new(certificate, key).map_err(|source| DirError::Unfit {
+            path: self.certificate_path(slot),
+            source,
+        })
+    }
+}
+
+/// What became of the issuer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// It is in the first half of its life, or none would live longer.
+    NotDue,
+    /// A new one took over.
+    Renewed,
+    /// A new one is due, but the root's key is away.
+    RootAway,
+}
+
+/// Where authorities of one kind lie.
+#[derive(Clone, Copy)]
+struct Slot {
+    all: &'static str,
+    in_force: &'static str,
+}
+
+impl Slot {
+    const ROOT: Slot = Slot {
+        all: "roots",
+        in_force: "root",
+    };
+    const ISSUER: Slot = Slot {
+        all: "issuers",
+        in_force: "issuer",
+    };
+}
+
+/// Writes an authority into its slot, and links it once it is complete.
+fn fill(
+    dir: &Path,
+    slot: Slot,
+    certificate: &AuthorityCertificate,
+    key: Option<&SigningKey>,
+) -> Result<(), DirError> {
+    let relative = Path::new(slot.all).join(short_id(certificate.key()));
+    let staging = Staging::begin(&dir.join(&relative))?;
+    if let Some(key) = key {
+        let key = key.to_pem().map_err(IssueError::Key)?;
+        disk::write(&staging.path().join("key.pem"), key.as_bytes(), SECRET)?;
+    }
+    let certificate = pem::certificates([certificate.der().as_ref()]);
+    disk::write(
+        &staging.path().join("cert.pem"),
+        certificate.as_bytes(),
+        PUBLIC,
+    )?;
+    staging.finish()?;
+    disk::point(dir, slot.in_force, &relative)?;
+    Ok(())
+}

@@ -1,0 +1,327 @@
+//! Keys: the public ones that we vouch for, the private ones that we sign with.
+//!
+//! In: a SubjectPublicKeyInfo, or PKCS#8. Out: a [`PublicKey`] of an allowed type and size, or a [`SigningKey`].
+//!
+//! Allowed in a leaf are P-256, P-384 and RSA of 2048 to 4096 bits with exponent 65537: what every SPIFFE implementation
+//! issues and every TLS stack verifies. Ed25519 is not: Envoy refuses it by default, so that such a leaf would fail in
+//! handshakes, far from its cause. Authorities are P-256 or P-384.
+
+use crate::{der, pem, text};
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair,
+    EcdsaSigningAlgorithm, KeyPair as _,
+};
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// The smallest RSA modulus that is vouched for, in bits.
+pub const RSA_BITS_MIN: usize = 2048;
+/// The largest, in bits: verifying costs every peer the square of it.
+pub const RSA_BITS_MAX: usize = 4096;
+
+const OID_EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
+const OID_P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+const OID_P384: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];
+const OID_RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+
+/// The type of a public key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyType {
+    /// ECDSA on NIST P-256.
+    P256,
+    /// ECDSA on NIST P-384.
+    P384,
+    /// RSA with a modulus of so many bits.
+    Rsa {
+        /// Length of the modulus.
+        bits: usize,
+    },
+}
+
+/// A public key of an allowed type and size, in its one canonical encoding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKey {
+    spki: Vec<u8>,
+    key_type: KeyType,
+}
+
+/// Why a public key is not vouched for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyRefused {
+    /// Not a SubjectPublicKeyInfo in DER, or one that could be written in more than one way.
+    Malformed,
+    /// Neither elliptic-curve nor RSA.
+    Algorithm {
+        /// The algorithm's object identifier, DER content in hex.
+        oid: String,
+    },
+    /// An elliptic curve other than P-256 and P-384.
+    Curve,
+    /// An RSA modulus outside the bounds.
+    RsaSize {
+        /// Length of the modulus.
+        bits: usize,
+    },
+    /// An RSA exponent other than 65537.
+    RsaExponent,
+}
+
+impl KeyRefused {
+    /// A label that never changes.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            KeyRefused::Malformed => "key_malformed",
+            KeyRefused::Algorithm { .. } => "key_algorithm",
+            KeyRefused::Curve => "key_curve",
+            KeyRefused::RsaSize { .. } => "key_rsa_size",
+            KeyRefused::RsaExponent => "key_rsa_exponent",
+        }
+    }
+}
+
+impl fmt::Display for KeyRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("public key refused: ")?;
+        match self {
+            KeyRefused::Malformed => {
+                f.write_str("it is not canonical DER; make the request with another tool")
+            }
+            KeyRefused::Algorithm { oid } => {
+                write!(f, "algorithm {oid} is not allowed; use P-256, P-384 or RSA")
+            }
+            KeyRefused::Curve => f.write_str("its curve is not allowed; use P-256 or P-384"),
+            KeyRefused::RsaSize { bits } => {
+                write!(
+                    f,
+                    "RSA of {bits} bits is not allowed; use {RSA_BITS_MIN} to {RSA_BITS_MAX}, or P-256"
+                )
+            }
+            KeyRefused::RsaExponent => {
+                f.write_str("its RSA exponent is not 65537; make an ordinary RSA key, or P-256")
+            }
+        }
+    }
+}
+impl std::error::Error for KeyRefused {}
+
+impl PublicKey {
+    /// Reads a SubjectPublicKeyInfo (RFC 5280 §4.1.2.7). Whether a point lies on its curve is left to the first signature.
+    pub fn from_spki(spki: &[u8]) -> Result<Self, KeyRefused> {
+        let key_type = key_type(spki).ok_or(KeyRefused::Malformed)??;
+        Ok(PublicKey {
+            spki: spki.to_vec(),
+            key_type,
+        })
+    }
+
+    /// The SubjectPublicKeyInfo in DER.
+    pub fn spki(&self) -> &[u8] {
+        &self.spki
+    }
+
+    /// Type and size.
+    pub fn key_type(&self) -> KeyType {
+        self.key_type
+    }
+
+    /// The key identifier of SKI and AKI: SHA-256 of the SubjectPublicKeyInfo, cut to 20 bytes (RFC 7093 §2, method 4).
+    pub fn id(&self) -> [u8; 20] {
+        let mut id = [0; 20];
+        id.copy_from_slice(&digest(&SHA256, &self.spki).as_ref()[..20]);
+        id
+    }
+}
+
+/// `None` if malformed.
+fn key_type(spki: &[u8]) -> Option<Result<KeyType, KeyRefused>> {
+    let mut parts = der::only(spki, der::SEQUENCE)?.content;
+    let mut algorithm = der::take(&mut parts, der::SEQUENCE)?.content;
+    let (unused_bits, key) = der::only(parts, der::BIT_STRING)?.content.split_first()?;
+    if *unused_bits != 0 {
+        return None;
+    }
+    let oid = der::take(&mut algorithm, der::OID)?.content;
+    let parameters = algorithm;
+    if oid == OID_EC_PUBLIC_KEY {
+        let point = |length, key_type| (key.len() == length && key[0] == 4).then_some(Ok(key_type));
+        match der::only(parameters, der::OID)?.content {
+            OID_P256 => point(65, KeyType::P256),
+            OID_P384 => point(97, KeyType::P384),
+            _ => Some(Err(KeyRefused::Curve)),
+        }
+    } else if oid == OID_RSA {
+        if parameters == der::NULL {
+            rsa(key)
+        } else {
+            None
+        }
+    } else {
+        Some(Err(KeyRefused::Algorithm {
+            oid: text::hex(oid),
+        }))
+    }
+}
+
+fn rsa(key: &[u8]) -> Option<Result<KeyType, KeyRefused>> {
+    let mut parts = der::only(key, der::SEQUENCE)?.content;
+    let modulus = der::take(&mut parts, der::INTEGER)?.content;
+    let exponent = der::only(parts, der::INTEGER)?.content;
+    let magnitude = match modulus {
+        [0, rest @ ..] if rest.first().is_some_and(|first| *first >= 0x80) => rest,
+        [1..=0x7f, ..] => modulus,
+        _ => return None, // negative, zero, or with needless zeros in front
+    };
+    let bits = magnitude.len() * 8 - magnitude[0].leading_zeros() as usize;
+    if !(RSA_BITS_MIN..=RSA_BITS_MAX).contains(&bits) {
+        return Some(Err(KeyRefused::RsaSize { bits }));
+    }
+    if exponent != [1, 0, 1] {
+        return Some(Err(KeyRefused::RsaExponent));
+    }
+    Some(Ok(KeyType::Rsa { bits }))
+}
+
+/// The type of a private key that we make.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Algorithm {
+    /// ECDSA on P-256 with SHA-256.
+    #[default]
+    P256,
+    /// ECDSA on P-384 with SHA-384: a full handshake costs 45 % more where a root uses it.
+    P384,
+}
+
+impl Algorithm {
+    fn signing(self) -> &'static EcdsaSigningAlgorithm {
+        match self {
+            Algorithm::P256 => &ECDSA_P256_SHA256_ASN1_SIGNING,
+            Algorithm::P384 => &ECDSA_P384_SHA384_ASN1_SIGNING,
+        }
+    }
+    fn encoding(self) -> &'static rcgen::SignatureAlgorithm {
+        match self {
+            Algorithm::P256 => &rcgen::PKCS_ECDSA_P256_SHA256,
+            Algorithm::P384 => &rcgen::PKCS_ECDSA_P384_SHA384,
+        }
+    }
+}
+
+/// A private key. `Debug` shows its type only. The pair lies in aws-lc, which wipes it; no other copy is kept.
+pub struct SigningKey {
+    algorithm: Algorithm,
+    pair: EcdsaKeyPair,
+    public: PublicKey,
+}
+
+/// Why there is no private key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyError {
+    /// The system's randomness or the cryptographic library failed.
+    Generate,
+    /// Not a P-256 or P-384 key in PKCS#8.
+    Unreadable,
+}
+
+impl KeyError {
+    /// A label that never changes.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            KeyError::Generate => "key_generate",
+            KeyError::Unreadable => "key_unreadable",
+        }
+    }
+}
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            KeyError::Generate => {
+                "no key made: the cryptographic library failed; look whether /dev/urandom is there"
+            }
+            KeyError::Unreadable => {
+                "key not read: it is not a P-256 or P-384 key in PKCS#8; restore it from a backup"
+            }
+        })
+    }
+}
+impl std::error::Error for KeyError {}
+
+impl SigningKey {
+    /// A new key.
+    pub fn generate(algorithm: Algorithm) -> Result<Self, KeyError> {
+        let pair = EcdsaKeyPair::generate(algorithm.signing()).map_err(|_| KeyError::Generate)?;
+        Self::of(algorithm, pair).ok_or(KeyError::Generate)
+    }
+
+    /// Reads PKCS#8 in DER.
+    pub fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, KeyError> {
+        [Algorithm::P256, Algorithm::P384]
+            .into_iter()
+            .find_map(|algorithm| {
+                let pair = EcdsaKeyPair::from_pkcs8(algorithm.signing(), pkcs8).ok()?;
+                Self::of(algorithm, pair)
+            })
+            .ok_or(KeyError::Unreadable)
+    }
+
+    fn of(algorithm: Algorithm, pair: EcdsaKeyPair) -> Option<Self> {
+        let curve = match algorithm {
+            Algorithm::P256 => OID_P256,
+            Algorithm::P384 => OID_P384,
+        };
+        let identifier = der::element(
+            der::SEQUENCE,
+            &[
+                &der::element(der::OID, &[OID_EC_PUBLIC_KEY]),
+                &der::element(der::OID, &[curve]),
+            ],
+        );
+        let point = der::element(der::BIT_STRING, &[&[0], pair.public_key().as_ref()]);
+        let public =
+            PublicKey::from_spki(&der::element(der::SEQUENCE, &[&identifier, &point])).ok()?;
+        Some(SigningKey {
+            algorithm,
+            pair,
+            public,
+        })
+    }
+
+    /// The public half.
+    pub fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// PKCS#8 in PEM, wiped on drop.
+    pub fn to_pem(&self) -> Result<Zeroizing<String>, KeyError> {
+        let pkcs8 = self.pair.to_pkcs8v1().map_err(|_| KeyError::Generate)?;
+        Ok(pem::encode("PRIVATE KEY", pkcs8.as_ref()))
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey")
+            .field("algorithm", &self.algorithm)
+            .finish_non_exhaustive()
+    }
+}
+
+// rcgen encodes and this signs: rcgen's own key pair would keep an unwiped copy of the key.
+impl rcgen::PublicKeyData for SigningKey {
+    fn der_bytes(&self) -> &[u8] {
+        self.pair.public_key().as_ref()
+    }
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        self.algorithm.encoding()
+    }
+}
+impl rcgen::SigningKey for SigningKey {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        let signature = self.pair.sign(&SystemRandom::new(), message);
+        Ok(signature
+            .map_err(|_| rcgen::Error::RingUnspecified)?
+            .as_ref()
+            .to_vec())
+    }
+}
