@@ -19,9 +19,10 @@ const NOT_YET: &[(&str, &[&str])] = &[
         "countersign ca",
         &[
             "serve", "token", "list", "show", "revoke", "unrevoke", "status", "explain",
-            "rehearse", "backup", "restore", "clock", "rotate", "issuer", "bundle", "log", "audit",
+            "rehearse", "backup", "restore", "clock", "rotate", "issuer", "log", "audit",
         ],
     ),
+    ("countersign ca bundle", &["add", "remove"]),
     ("countersign svid", &["fetch"]),
     (
         "countersign policy",
