@@ -15,10 +15,20 @@ pub mod unit;
 
 pub mod finding;
 
+mod yaml;
+
+mod describe;
+
+mod read;
+
+mod form;
+
 pub mod ca;
-pub mod policy;
 pub mod sidecar;
+
+pub mod policy;
 
 pub use address::Address;
 pub use finding::{Finding, Findings};
 pub use name::{HostPattern, IdPattern, NameError, PathPattern, SpiffeId, TrustDomain};
+pub use read::text_of;

@@ -1,7 +1,35 @@
-//! The sidecar's document.
-use crate::{Address, Findings, HostPattern, SpiffeId, TrustDomain};
+//! The sidecar's document: one file per element, and what must agree across them.
+
+mod protocol;
+
+mod identity;
+mod inbound;
+mod limits;
+mod ports;
+mod service;
+mod telemetry;
+
+mod outbound;
+
+mod agreement;
+
+pub use identity::{Federated, Files, Identity, Source};
+pub use inbound::Inbound;
+pub use limits::Limits;
+pub use outbound::Outbound;
+pub use ports::Admin;
+pub use protocol::Protocol;
+pub use service::Service;
+pub use telemetry::{LogTarget, Telemetry};
+
+use crate::describe::Element;
+use crate::form::{File, List, Map, Noun, object};
+use crate::read::{Key, Read, Value, document, not_yet, text_of};
+use crate::{Address, Findings};
+use outbound::Written;
+use ports::{Health, Metrics};
+use serde_json::Value as Json;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// A valid sidecar document. Paths are absolute or relative to the working directory (already joined with the document's folder).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,131 +55,173 @@ pub struct Sidecar {
     /// What is reported.
     pub telemetry: Telemetry,
 }
-/// Who this sidecar is and whom it believes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// Its own trust domain.
-    pub trust_domain: TrustDomain,
-    /// Where key, certificate and bundle come from.
-    pub source: Source,
-    /// Bundles of other trust domains; no domain twice, never its own.
-    pub federated: Vec<Federated>,
-}
-/// Where the identity comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// PEM files that somebody else renews.
-    Files(Files),
-}
-/// The three files of an identity.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Files {
-    /// Leaf first, then issuers; PEM.
-    pub certificate: PathBuf,
-    /// PKCS#8, SEC1 or PKCS#1 PEM.
-    pub key: PathBuf,
-    /// Roots of the own trust domain; PEM.
-    pub bundle: PathBuf,
-}
-/// Another trust domain and its roots.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Federated {
-    /// The other domain.
-    pub trust_domain: TrustDomain,
-    /// Its roots; PEM.
-    pub bundle: PathBuf,
-}
-/// What a listener speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Protocol {
-    /// HTTP/1.1 and HTTP/2.
-    Http,
-    /// Bytes.
-    Tcp,
-}
-/// A listener for calls from the network to the app.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inbound {
-    /// Unique among all listeners.
-    pub name: String,
-    /// Where it listens.
-    pub listen: Address,
-    /// Where the app listens.
-    pub app: Address,
-    /// What both speak.
-    pub protocol: Protocol,
-}
-/// A listener for calls from the app to the network.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outbound {
-    /// Unique among all listeners.
-    pub name: String,
-    /// Where it listens.
-    pub listen: Address,
-    /// What the app speaks.
-    pub protocol: Protocol,
-    /// The only service behind it, an index into [`Sidecar::services`]; always there for `tcp`.
-    pub service: Option<usize>,
-}
-/// Something that the app may call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Service {
-    /// Unique.
-    pub name: String,
-    /// The authorities under which the app calls it; empty when only bound listeners reach it.
-    pub hosts: Vec<HostPattern>,
-    /// The only peer accepted behind that name.
-    pub identity: SpiffeId,
-    /// Where it is reached; never empty.
-    pub endpoints: Vec<Address>,
-    /// Until the response head; `None`: no bound.
-    pub timeout: Option<Duration>,
-}
-/// Bounds on what a stranger or a slow peer can cost.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of a request or response head.
-    pub header_bytes: usize,
-    /// Number of header fields.
-    pub headers: usize,
-    /// From accept to the end of the TLS handshake.
-    pub handshake: Duration,
-    /// From the first byte of a request head to its last (HTTP/1).
-    pub head: Duration,
-    /// From the first SYN to a connected socket.
-    pub connect: Duration,
-    /// An HTTP connection without a request ends after this.
-    pub idle: Duration,
-}
-/// The admin pages (TCP, read-only) and the admin socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Admin {
-    /// Loopback only.
-    pub listen: Address,
-    /// The unix socket; `None`: there is none.
-    pub socket: Option<PathBuf>,
-}
-/// What is reported, and where to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Telemetry {
-    /// The access log; `None`: off.
-    pub access_log: Option<LogTarget>,
-}
-/// Where the access log goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LogTarget {
-    /// Standard output.
-    Stdout,
-    /// Appended to this file.
-    File(PathBuf),
-}
+
 impl Sidecar {
     /// Reads the text of a document; `file` is what findings name and what relative paths start from.
-    pub fn parse(_text: &str, _file: &Path) -> Result<Self, Findings> {
-        todo!()
+    pub fn parse(text: &str, file: &Path) -> Result<Self, Findings> {
+        document(text, file, <Self as Noun>::read)
     }
+
     /// Reads a file. A file that cannot be read is a finding too.
-    pub fn load(_file: &Path) -> Result<Self, Findings> {
-        todo!()
+    pub fn load(file: &Path) -> Result<Self, Findings> {
+        let text = text_of(file).map_err(|finding| Findings(vec![finding]))?;
+        Self::parse(&text, file)
+    }
+}
+
+const IDENTITY: Key<Map<Identity>> =
+    Key::new("identity", "Who this sidecar is and whom it believes.");
+const INBOUND: Key<List<Map<Inbound>>> = Key::new(
+    "inbound",
+    "Calls from the network to the app. Needs a `policy`.",
+)
+.optional();
+const OUTBOUND: Key<List<Map<Written>>> =
+    Key::new("outbound", "Calls from the app to the network.").optional();
+const SERVICES: Key<List<Map<Service>>> = Key::new(
+    "services",
+    "What the app may call: a request never chooses an address of its own.",
+)
+.optional();
+const POLICY: Key<Map<PolicyFile>> = Key::new(
+    "policy",
+    "Who may call the app. Required with an `inbound`.",
+)
+.optional();
+const LIMITS: Key<Map<Limits>> = Key::new(
+    "limits",
+    "Bounds on what a stranger or a slow peer can cost.",
+)
+.default("{}", "");
+const ADMIN: Key<Map<Admin>> =
+    Key::new("admin", "Pages and a socket to look into this sidecar.").default("{}", "");
+const METRICS: Key<Map<Metrics>> = Key::new("metrics", "Metrics for Prometheus.").default("{}", "");
+const HEALTH: Key<Map<Health>> =
+    Key::new("health", "Probes for whoever runs this sidecar.").default("{}", "");
+const TELEMETRY: Key<Map<Telemetry>> =
+    Key::new("telemetry", "What is reported, and where to.").default("{}", "");
+
+impl Noun for Sidecar {
+    const ELEMENT: &'static Element = &Element {
+        name: "sidecar",
+        doc: "Configuration of a Countersign sidecar. Durations are such as `10s` or `1h30m`, sizes such as `64KiB`; relative \
+              paths start from the folder of this file.",
+        keys: &[
+            IDENTITY.about,
+            INBOUND.about,
+            OUTBOUND.about,
+            SERVICES.about,
+            POLICY.about,
+            LIMITS.about,
+            ADMIN.about,
+            METRICS.about,
+            HEALTH.about,
+            not_yet(
+                "revocationStaleness",
+                "{ after: 1h, then: warn }",
+                "What happens when news of revocations stay away.",
+            ),
+            TELEMETRY.about,
+        ],
+    };
+
+    fn read(value: &Value<'_>) -> Read<Self> {
+        let fields = value.fields(Self::ELEMENT)?;
+        let (identity, inbound) = (fields.take(&IDENTITY), fields.maybe(&INBOUND));
+        let (outbound, services, policy) = (
+            fields.maybe(&OUTBOUND),
+            fields.maybe(&SERVICES),
+            fields.maybe(&POLICY),
+        );
+        let (limits, telemetry) = (fields.take(&LIMITS), fields.take(&TELEMETRY));
+        let (admin, metrics, health) = (
+            fields.take(&ADMIN),
+            fields.take(&METRICS),
+            fields.take(&HEALTH),
+        );
+        agreement::check(value);
+
+        let services = services?.unwrap_or_default();
+        // An outbound whose service does not exist has its finding by now, so that leaving it out hides nothing.
+        let outbound = outbound?
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|written| written.bind(&services))
+            .collect();
+        Ok(Self {
+            identity: identity?,
+            inbound: inbound?.unwrap_or_default(),
+            outbound,
+            services,
+            policy: policy?.map(|policy| policy.0),
+            limits: limits?,
+            admin: admin?,
+            metrics: metrics?.0,
+            health: health?.0,
+            telemetry: telemetry?,
+        })
+    }
+
+    fn show(&self) -> Json {
+        let mut pairs = vec![IDENTITY.show(&self.identity)];
+        if !self.inbound.is_empty() {
+            pairs.push(INBOUND.show(&self.inbound));
+        }
+        if !self.outbound.is_empty() {
+            pairs.push(
+                OUTBOUND.show(
+                    &self
+                        .outbound
+                        .iter()
+                        .map(|outbound| Written::of(outbound, &self.services))
+                        .collect(),
+                ),
+            );
+        }
+        if !self.services.is_empty() {
+            pairs.push(SERVICES.show(&self.services));
+        }
+        pairs.extend(
+            self.policy
+                .as_ref()
+                .map(|file| POLICY.show(&PolicyFile(file.clone()))),
+        );
+        pairs.extend([
+            LIMITS.show(&self.limits),
+            ADMIN.show(&self.admin),
+            METRICS.show(&Metrics(self.metrics.clone())),
+            HEALTH.show(&Health(self.health.clone())),
+            TELEMETRY.show(&self.telemetry),
+        ]);
+        object(pairs)
+    }
+}
+
+/// Where the policy is written.
+struct PolicyFile(PathBuf);
+
+const FILE: Key<File> =
+    Key::new("file", "The policy document; it is watched.").example("policy.yaml");
+
+impl Noun for PolicyFile {
+    const ELEMENT: &'static Element = &Element {
+        name: "policyFile",
+        doc: "Where the policy is written.",
+        keys: &[
+            FILE.about,
+            not_yet(
+                "shadow",
+                "policy-next.yaml",
+                "A policy that is only tried: what it would refuse is counted.",
+            ),
+        ],
+    };
+
+    fn read(value: &Value<'_>) -> Read<Self> {
+        value.fields(Self::ELEMENT)?.take(&FILE).map(Self)
+    }
+
+    fn show(&self) -> Json {
+        object([FILE.show(&self.0)])
     }
 }
