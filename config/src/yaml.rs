@@ -371,8 +371,8 @@ mod tests {
     fn what_no_document_may_hold_is_found_and_reading_goes_on() {
         for (text, line, column, what) in [
             ("a: 1\nb: 2\na: 3\n", 3, 1, "the key `a` stands twice"),
-            ("a: &x 1\n", 1, 7, "an anchor stands here"),
-            ("a: !!str 1\n", 1, 10, "a tag stands here"),
+            ("a: &x 1\n", 1, 4, "an anchor stands here"),
+            ("a: !!str 1\n", 1, 4, "a tag stands here"),
             ("[a]: 1\n", 1, 1, "a key is a list or a mapping"),
             ("a: 1\n---\nb: 1\n", 2, 1, "a second document starts here"),
         ] {
@@ -393,7 +393,7 @@ mod tests {
             "a: [1, 2\n",
             "a: 'x\n",
             "a: b: c\n",
-            "\tx: 1",
+            "a: @x",
             &deep,
             &wide,
             &long,
