@@ -1,0 +1,319 @@
+//! Small pages for people, probes and scrapers.
+//!
+//! In: a listener and a function from a request's head to a [`Page`]. Out: HTTP/1.1, GET and HEAD only. Anybody may connect:
+//! heads are bounded in size and time, answers and connections in time, connections in number.
+//!
+//! 1. Nobody holds a connection longer than [`AGE_MAX`] and [`GRACE`], whatever they send or do not read.
+use crate::accept::{self, Incoming};
+use crate::drain::Draining;
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::{Method, StatusCode};
+use http_body_util::Full;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+/// How long a head may take to arrive, and a kept connection to be used again.
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// Far more than a browser sends.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// How long making an answer may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// After this long a connection ends with the answer under way.
+const AGE_MAX: Duration = Duration::from_secs(60);
+/// How long that answer may still take to be read.
+const GRACE: Duration = Duration::from_secs(5);
+/// How many connections at a time: a few scrapers, probes and people, not a crowd.
+const CONNECTIONS_MAX: usize = 256;
+
+/// A request's head.
+pub type Request = http::Request<()>;
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The status.
+    pub status: StatusCode,
+    /// The media type of the body.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Page {
+    /// A line or more of plain text; its newline is added.
+    pub fn text(status: StatusCode, text: impl Into<String>) -> Self {
+        let mut body = text.into();
+        body.push('\n');
+        Page {
+            status,
+            content_type: "text/plain; charset=utf-8",
+            body: body.into(),
+        }
+    }
+
+    /// A JSON document.
+    pub fn json(document: impl Into<Bytes>) -> Self {
+        Page {
+            status: StatusCode::OK,
+            content_type: "application/json",
+            body: document.into(),
+        }
+    }
+
+    /// There is no such page; names the ones there are.
+    pub fn not_found(pages: &[&str]) -> Self {
+        Page::text(
+            StatusCode::NOT_FOUND,
+            format!("no such page; there are {}", pages.join(" ")),
+        )
+    }
+}
+
+/// Serves pages until the drain starts; answers under way are finished.
+pub async fn serve<L, A, F>(listener: L, draining: Draining, answer: A)
+where
+    L: Incoming,
+    L::Stream: AsyncRead + AsyncWrite + Unpin,
+    A: Fn(Request) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Page> + Send + 'static,
+{
+    serve_whom(listener, draining, |_| true, answer).await;
+}
+
+/// Like [`serve`], for peers that may connect; the others' connections are closed.
+pub(crate) async fn serve_whom<L, W, A, F>(
+    listener: L,
+    draining: Draining,
+    may_connect: W,
+    answer: A,
+) where
+    L: Incoming,
+    L::Stream: AsyncRead + AsyncWrite + Unpin,
+    W: Fn(&L::Peer) -> bool + Send,
+    A: Fn(Request) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Page> + Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let watch = draining.clone();
+    accept::run(listener, draining, move |stream, peer| {
+        let place = places
+            .clone()
+            .try_acquire_owned()
+            .ok()
+            .filter(|_| may_connect(&peer));
+        let (watch, answer) = (watch.clone(), answer.clone());
+        async move {
+            // Without a place the stream is dropped here: closed at once is an answer too.
+            let Some(_place) = place else { return };
+            serve_connection(stream, watch, answer).await;
+        }
+    })
+    .await;
+}
+
+async fn serve_connection<IO, A, F>(stream: IO, draining: Draining, answer: A)
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+    A: Fn(Request) -> F,
+    F: Future<Output = Page>,
+{
+    let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
+        let (head, _body) = request.into_parts();
+        let answered = respond(Request::from_parts(head, ()), &answer);
+        async move { Ok::<_, Infallible>(answered.await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+
+    let ended = tokio::select! {
+        ended = &mut connection => Some(ended),
+        () = draining.started() => None,
+        () = sleep(AGE_MAX) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            timeout(GRACE, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "page connection ended");
+    }
+}
+
+async fn respond<A, F>(request: Request, answer: &A) -> http::Response<Full<Bytes>>
+where
+    A: Fn(Request) -> F,
+    F: Future<Output = Page>,
+{
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut refused = response(Page::text(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "only GET and HEAD",
+        ));
+        refused
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return refused;
+    }
+    let page = timeout(ANSWER_WITHIN, answer(request)).await;
+    response(page.unwrap_or_else(|_| {
+        Page::text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("no answer within {} s", ANSWER_WITHIN.as_secs()),
+        )
+    }))
+}
+
+fn response(page: Page) -> http::Response<Full<Bytes>> {
+    let mut response = http::Response::new(Full::new(page.body));
+    *response.status_mut() = page.status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(page.content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::drain;
+    use std::future::pending;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::Instant;
+
+    async fn answer(request: Request) -> Page {
+        match request.uri().path() {
+            "/" => Page::text(StatusCode::OK, "hello"),
+            "/never" => pending().await,
+            "/big" => Page::text(StatusCode::OK, "x".repeat(1 << 20)),
+            _ => Page::not_found(&["/"]),
+        }
+    }
+
+    /// A connection being served; the drain must be kept.
+    fn dial() -> (DuplexStream, drain::Drain) {
+        let (ours, theirs) = duplex(4096);
+        let (drain, draining) = drain::pair();
+        let watch = draining.clone();
+        draining.track(async move { serve_connection(theirs, watch, answer).await });
+        (ours, drain)
+    }
+
+    /// All that comes back on these bytes until the connection ends.
+    async fn exchange(request: &str) -> String {
+        let (mut stream, _drain) = dial();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut all = String::new();
+        stream.read_to_string(&mut all).await.unwrap();
+        all
+    }
+
+    async fn check(request: &str, status_line: &str, ending: &str) {
+        let answer = exchange(&format!(
+            "{request} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        ))
+        .await;
+        assert_eq!(answer.lines().next(), Some(status_line), "{request}");
+        assert!(answer.ends_with(ending), "{request}: {answer}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pages_answer_get_and_head_and_nothing_else() {
+        check("GET /", "HTTP/1.1 200 OK", "\r\n\r\nhello\n").await;
+        check("HEAD /", "HTTP/1.1 200 OK", "\r\n\r\n").await;
+        check(
+            "GET /x",
+            "HTTP/1.1 404 Not Found",
+            "\r\n\r\nno such page; there are /\n",
+        )
+        .await;
+        check(
+            "POST /",
+            "HTTP/1.1 405 Method Not Allowed",
+            "\r\n\r\nonly GET and HEAD\n",
+        )
+        .await;
+        check(
+            "GET /never",
+            "HTTP/1.1 503 Service Unavailable",
+            "\r\n\r\nno answer within 5 s\n",
+        )
+        .await;
+        let head = exchange("HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+        assert!(head.contains("content-length: 6\r\n"), "{head}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_sends_a_head_slowly_is_cut() {
+        let (mut stream, _drain) = dial();
+        let began = Instant::now();
+        for byte in b"GET / HTTP/1.1\r\nHost: aaaaaaaaaaaaaaaaaaaaaaaa" {
+            if stream.write_all(&[*byte]).await.is_err() {
+                break;
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+        let _rest = stream.read_to_end(&mut Vec::new()).await;
+        assert!(
+            began.elapsed() < HEAD_WITHIN + Duration::from_secs(2),
+            "{:?}",
+            began.elapsed()
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_silent_or_does_not_read_is_cut() {
+        for request in ["", "GET /big HTTP/1.1\r\nHost: a\r\n\r\n"] {
+            let (mut stream, drain) = dial();
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let began = Instant::now();
+            while drain.open() > 0 {
+                sleep(Duration::from_secs(1)).await;
+            }
+            assert!(
+                began.elapsed() <= AGE_MAX + GRACE + Duration::from_secs(1),
+                "{:?}",
+                began.elapsed()
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_headers_is_refused() {
+        let flood = "x".repeat(4 * HEAD_BYTES_MAX);
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {flood}\r\n\r\n");
+        let answer = timeout(Duration::from_secs(30), exchange(&request)).await;
+        assert!(answer.is_ok_and(|answer| answer.starts_with("HTTP/1.1 431 ")));
+    }
+
+    #[tokio::test]
+    async fn a_kept_connection_ends_when_the_drain_starts() {
+        let (mut stream, drain) = dial();
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .unwrap();
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).await.unwrap();
+        assert_eq!(&start, b"HTTP/1.1 200");
+
+        assert_eq!(drain.start_and_wait(Duration::from_secs(10)).await, 0);
+    }
+}
