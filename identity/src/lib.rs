@@ -5,22 +5,45 @@
 //!
 //! 1. Anchors are chosen by the leaf's own trust domain, never from a merged pool.
 //! 2. A generation is taken whole or refused whole; the old one keeps serving.
-//! 3. Nobody's clock is read below [`source`] and [`tls`]: time comes in as an argument.
+//! 3. Time comes in as an argument everywhere but in [`source`], in rustls' calls to our verifier and in
+//!    [`Generation::judge_client`] and [`Generation::judge_server`], which judge a handshake that has just ended.
 //! 4. Secrets have no `Debug` that shows them and are wiped on drop.
 
-mod bundle;
+mod moment;
+pub mod pem;
+
 mod key;
+
+mod csr;
+
+mod certificate;
+mod facts;
+mod issuer;
 mod leaf;
+
+mod bundle;
 mod svid;
+
+mod recent;
+mod refused;
 mod verify;
+
+mod tls;
 
 mod generation;
 
 pub mod source;
 
-pub use bundle::{Bundle, BundleError, Bundles};
-pub use generation::{Alpn, Current, Generation};
-pub use key::{Key, KeyError};
+pub use bundle::{Bundle, BundleError, Bundles, DomainTwice, ROOTS_MAX};
+pub use certificate::{CERTIFICATE_BYTES_MAX, CHAIN_MAX, Malformed};
+pub use csr::{Csr, CsrError};
+pub use facts::Facts;
+pub use generation::{Alpn, Current, Described, Expiry, Generation, GenerationError};
+pub use issuer::IssuerError;
+pub use key::{Key, KeyAlgorithm, KeyError};
 pub use leaf::{Leaf, LeafError};
+pub use pem::PemError;
+pub use refused::Refused;
 pub use svid::{Svid, SvidError};
-pub use verify::{Peer, Refused, Role, Verifier};
+pub use tls::{handshake_reason, refusal};
+pub use verify::{Peer, Role, Verifier};

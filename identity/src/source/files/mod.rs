@@ -1,0 +1,185 @@
+//! PEM files that somebody else renews, watched and taken as one generation.
+//!
+//! In: the paths of certificate, key, bundle and federated bundles. Out: generations through [`Current`], each made of files
+//! that were all there at one moment, belong together and would be believed by a peer right now.
+//!
+//! 1. A set is taken whole or refused whole; what was refused changes nothing.
+//! 2. Files that change while they are read are read again (Kubernetes swaps `..data`, others write one after the other).
+//! 3. A refusal is reported once, when it has outlived one look: a writer between two files is no news.
+
+mod error;
+mod set;
+
+pub use error::{FilesError, What};
+
+use crate::{Current, Generation};
+use config::sidecar::Identity;
+use rustls::pki_types::UnixTime;
+use set::{Set, Stamp};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::MissedTickBehavior;
+
+/// Between two looks at the files: effective within 2 s, with room for one set that is still being written.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Contents are compared without a change of size or times at every so many looks (5 s): some file systems keep coarse times.
+const CONTENTS_EVERY: u32 = 10;
+
+/// A watched set of files.
+#[derive(Debug)]
+pub struct FilesSource {
+    identity: Arc<Identity>,
+    current: Current,
+    seen: Seen,
+}
+
+/// What the last look saw.
+#[derive(Clone, Debug)]
+struct Seen {
+    stamps: Vec<Option<Stamp>>,
+    digest: Option<[u8; 32]>,
+    number: u64,
+    refusal: Refusal,
+}
+
+/// How far a refusal has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// The last set was taken.
+    None,
+    /// Seen once.
+    Suspected(String),
+    /// Told.
+    Told(String),
+}
+
+/// What a look finds.
+enum Look {
+    /// Nothing that was not there before.
+    Same(Seen),
+    /// A new set, taken.
+    Taken(Seen, Box<Generation>),
+    /// A set that cannot be taken.
+    Refused(Seen, FilesError),
+}
+
+impl FilesSource {
+    /// Reads the files once, whole, and returns the first generation's holder. Blocks for as long as reading takes.
+    pub fn open(identity: &Identity) -> Result<Self, FilesError> {
+        let set = Set::read(identity)?;
+        let generation = set.generation(identity, 1, UnixTime::now())?;
+        let seen = Seen {
+            stamps: set.stamps.clone(),
+            digest: Some(set.digest),
+            number: 1,
+            refusal: Refusal::None,
+        };
+        Ok(FilesSource {
+            identity: Arc::new(identity.clone()),
+            current: Current::new(generation),
+            seen,
+        })
+    }
+
+    /// The holder that listeners and dialers read.
+    pub fn current(&self) -> Current {
+        self.current.clone()
+    }
+
+    /// Watches until dropped: polls twice a second, compares contents, takes a complete new set as one generation, logs what
+    /// it refuses and keeps the old one. Reports each outcome to `report`.
+    pub async fn watch(self, report: impl Fn(Result<u64, &FilesError>) + Send) {
+        let FilesSource {
+            identity,
+            current,
+            mut seen,
+        } = self;
+        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks = 0u32;
+        loop {
+            ticks.tick().await;
+            looks = looks.wrapping_add(1);
+            let contents = looks.is_multiple_of(CONTENTS_EVERY);
+            let (files, before) = (Arc::clone(&identity), seen.clone());
+            // A file system that hangs must not stop the thread that serves.
+            let look = tokio::task::spawn_blocking(move || {
+                look(&files, before, contents, UnixTime::now())
+            });
+            let Ok(look) = look.await else { continue };
+            seen = match look {
+                Look::Same(seen) => seen,
+                Look::Taken(seen, generation) => {
+                    tracing::info!(generation = seen.number, id = %generation.svid().leaf().id, "identity files taken");
+                    current.publish(*generation);
+                    report(Ok(seen.number));
+                    seen
+                }
+                Look::Refused(seen, error) => tell(seen, &error, &report),
+            };
+        }
+    }
+}
+
+/// Tells of a refusal at its second look, once.
+fn tell(mut seen: Seen, error: &FilesError, report: &impl Fn(Result<u64, &FilesError>)) -> Seen {
+    let text = error.to_string();
+    seen.refusal = match seen.refusal {
+        Refusal::Told(told) if told == text => Refusal::Told(told),
+        Refusal::Suspected(suspected) if suspected == text => {
+            tracing::warn!(
+                reason = error.reason(),
+                "new identity files refused, the old ones stay: {text}"
+            );
+            report(Err(error));
+            Refusal::Told(text)
+        }
+        _ => Refusal::Suspected(text),
+    };
+    seen
+}
+
+/// One look: times first, contents where they may differ, judgement where contents do. What was refused is judged again at
+/// every look at contents, because a clock may have mended it.
+fn look(identity: &Identity, before: Seen, contents: bool, now: UnixTime) -> Look {
+    let settled = matches!(before.refusal, Refusal::None | Refusal::Told(_));
+    if settled && !contents && set::stamps(identity) == before.stamps {
+        return Look::Same(before);
+    }
+    let set = match Set::read(identity) {
+        Ok(set) => set,
+        Err(error) => {
+            return Look::Refused(
+                Seen {
+                    stamps: set::stamps(identity),
+                    digest: None,
+                    ..before
+                },
+                error,
+            );
+        }
+    };
+    let seen = Seen {
+        stamps: set.stamps.clone(),
+        digest: Some(set.digest),
+        ..before
+    };
+    if before.digest == seen.digest && seen.refusal == Refusal::None {
+        return Look::Same(seen);
+    }
+    match set.generation(identity, seen.number + 1, now) {
+        Ok(generation) => {
+            let seen = Seen {
+                number: seen.number + 1,
+                refusal: Refusal::None,
+                ..seen
+            };
+            Look::Taken(seen, Box::new(generation))
+        }
+        Err(error) => Look::Refused(seen, error),
+    }
+}
+
+#[cfg(test)]
+mod tests;
