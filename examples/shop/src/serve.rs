@@ -11,6 +11,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -60,14 +61,15 @@ where
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                accepted = listener.accept() => {
-                    // Out of file descriptors, or a client that left before it was accepted: the next one may fare better.
-                    let Ok((socket, _)) = accepted else { tokio::task::yield_now().await; continue };
-                    counted.connection();
-                    connections.spawn(serve(socket));
-                }
-                Some(_) = connections.join_next() => {}
-            }
+                           accepted = listener.accept() => {
+                               // Out of file descriptors, or a client that left before it was accepted: the next one may fare better.
+                               let Ok((socket, _)) = accepted else {
+            tokio::time::sleep(Duration::from_millis(10)).await; continue };
+                               counted.connection();
+                               connections.spawn(serve(socket));
+                           }
+                           Some(_) = connections.join_next() => {}
+                       }
         }
     });
     Ok(Running { addr, seen, task })
