@@ -92,7 +92,7 @@ where
                 draining.track(serve(stream, peer));
             }
             Err(error) if is_about_one_connection(&error) => {
-                tracing::debug!(%error, "connection lost before accept")
+                tracing::debug!(%error, "connection lost before accept");
             }
             Err(error) => {
                 let pause = trouble.met(&error, || listener.name());
@@ -212,7 +212,7 @@ mod tests {
         let began = Instant::now();
         draining.track(run(failing, draining.clone(), move |number, ()| {
             let accepted = accepted.clone();
-            async move { drop(accepted.send(number)) }
+            async move { assert!(accepted.send(number).is_ok()) }
         }));
         assert_eq!(seen.recv().await, Some(errors.len()), "{errors:?}");
         assert!(
@@ -262,7 +262,7 @@ mod tests {
 
         run(listener, draining, |_stream, peer| {
             let accepted = accepted.clone();
-            async move { drop(accepted.send(peer)) }
+            async move { assert!(accepted.send(peer).is_ok()) }
         })
         .await;
 

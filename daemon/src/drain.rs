@@ -178,7 +178,7 @@ mod tests {
         let (held, cut) = oneshot::channel::<()>();
         draining.track(async move {
             let _held = held;
-            pending().await
+            pending::<()>().await;
         });
         draining.track(pending());
 

@@ -12,9 +12,11 @@ pub mod names;
 
 mod label;
 
-mod access_log;
 mod decision_id;
+
 mod metrics;
+
+mod access_log;
 
 pub use access_log::{AccessLog, AccessRecord, LogTarget};
 pub use decision_id::DecisionId;

@@ -1,19 +1,10 @@
 //! Why a socket could not be bound, in words for the person who starts the process.
-use super::owner;
+use super::owner::{self, Owner};
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-
-/// The process that has a port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
-    /// What it calls itself.
-    pub name: String,
-    /// Its process id.
-    pub pid: u32,
-}
 
 /// Why there is no listener.
 #[derive(Debug)]

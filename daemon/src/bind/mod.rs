@@ -4,10 +4,12 @@
 //! names the address, the reason and, where the machine tells, the process that has it. Binds and nothing more: what
 //! connects is the accept loop's.
 
-mod error;
 mod owner;
 
-pub use error::{BindError, Owner};
+mod error;
+
+pub use error::BindError;
+pub use owner::Owner;
 
 use config::Address;
 use rustix::fs::Mode;

@@ -2,10 +2,18 @@
 //!
 //! In: an address. Out: the [`Owner`], or nothing. Reads `/proc/net/tcp*` for the socket's inode and looks for it among the
 //! open files of every process; only ever called once a bind has failed.
-use super::error::Owner;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+
+/// The process that has a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// What it calls itself.
+    pub name: String,
+    /// Its process id.
+    pub pid: u32,
+}
 
 /// The state LISTEN in `/proc/net/tcp`.
 const LISTEN: &str = "0A";

@@ -6,8 +6,9 @@
 //! 1. A handle costs an atomic or a short lock of its own; only making one looks anything up.
 //! 2. A label whose values come from outside holds [`VALUES_MAX`] of them, then [`OTHER`]; [`SERIES_MAX`] bounds their product.
 
-mod expiry;
 mod labels;
+
+mod expiry;
 mod process;
 
 use crate::label::{self, Direction, Verdict};
@@ -56,7 +57,8 @@ pub struct RequestLabels<'a> {
     pub verdict: Verdict,
 }
 
-#[derive(Clone)]
+/// Makes histograms of durations.
+#[derive(Clone, Debug)]
 struct Buckets;
 impl MetricConstructor<Histogram> for Buckets {
     fn new_metric(&self) -> Histogram {
@@ -86,12 +88,6 @@ pub struct SidecarMetrics {
     reasons: Capped,
     groups: Capped,
     request_series: AtomicUsize,
-}
-
-impl std::fmt::Debug for Buckets {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(BUCKETS_SECONDS).finish()
-    }
 }
 
 impl SidecarMetrics {
