@@ -49,14 +49,14 @@ impl Field {
 /// A compiled clause.
 #[derive(Debug)]
 pub(crate) struct Clause {
-    effect: Effect,
-    listeners: Option<Box<[Box<str>]>>,
-    hosts: Option<Box<[HostPattern]>>,
+    pub(crate) effect: Effect,
+    pub(crate) listeners: Option<Box<[Box<str>]>>,
+    pub(crate) hosts: Option<Box<[HostPattern]>>,
     methods: Option<Methods>,
-    paths: Option<Box<[SegmentPattern]>>,
+    pub(crate) paths: Option<Box<[SegmentPattern]>>,
     pub(crate) line: usize,
     pub(crate) rule: Arc<str>,
-    from: Arc<[IdPattern]>,
+    pub(crate) from: Arc<[IdPattern]>,
 }
 
 /// A request, read once for all clauses.
@@ -80,10 +80,7 @@ impl<'a> From<&Request<'a>> for Asked<'a> {
                 port,
                 path,
             } => Self::Http {
-                method: Method {
-                    text: method,
-                    bit: known(method),
-                },
+                method: Method::of(method),
                 host,
                 port,
                 path,
@@ -129,6 +126,24 @@ impl Clause {
         self.from.iter().any(|pattern| pattern.matches(caller))
     }
 
+    /// The same for a caller that need not be a whole ID.
+    pub(crate) fn is_from_path(&self, trust_domain: &str, path: &str) -> bool {
+        self.from
+            .iter()
+            .any(|id| id.trust_domain().as_str() == trust_domain && id.path().matches(path))
+    }
+
+    pub(crate) fn denies(&self) -> bool {
+        self.effect == Effect::Deny
+    }
+
+    /// The methods as written, `None` for any.
+    pub(crate) fn methods(&self) -> Option<impl Iterator<Item = &str>> {
+        self.methods
+            .as_ref()
+            .map(|methods| methods.written.iter().map(|name| &**name))
+    }
+
     pub(crate) fn is_on(&self, listener: &str) -> bool {
         self.listeners
             .as_ref()
@@ -152,7 +167,7 @@ impl Clause {
         }
     }
 
-    fn matches_tcp(&self) -> bool {
+    pub(crate) fn matches_tcp(&self) -> bool {
         self.effect == Effect::Deny
             || self.hosts.is_none() && self.methods.is_none() && self.paths.is_none()
     }
@@ -285,6 +300,15 @@ fn listed<'a>(items: impl Iterator<Item = &'a str>) -> String {
 pub(crate) struct Method<'a> {
     text: &'a str,
     bit: u16,
+}
+
+impl<'a> Method<'a> {
+    pub(crate) fn of(text: &'a str) -> Self {
+        Self {
+            text,
+            bit: known(text),
+        }
+    }
 }
 
 /// The methods of a clause: usual ones are one bit each, so that a clause costs one `and`.

@@ -6,6 +6,9 @@
 
 pub mod path;
 
+#[cfg(test)]
+mod written;
+
 mod request;
 
 mod verdict;
@@ -14,6 +17,11 @@ mod clause;
 
 mod rules;
 
+mod coverage;
+
+mod check;
+
+pub use check::{Flaw, Other, Warning, check, check_for};
 pub use path::{Ambiguous, Canonical};
 pub use request::Request;
 pub use rules::{CallerRules, Rules};

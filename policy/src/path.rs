@@ -94,14 +94,19 @@ impl<'a> Canonical<'a> {
         if plain.chars().any(char::is_control) {
             return Err(Ambiguous::Control); // U+0080 to U+009F; those of ASCII were refused above.
         }
+        Ok(Self::generic(text))
+    }
+
+    /// Stands for many paths when clauses are compared; `text` need not be one that a request could hold.
+    pub(crate) fn generic(text: String) -> Canonical<'static> {
         let delimiters_decoded = match decode_delimiters(&text) {
             Cow::Borrowed(_) => None,
             Cow::Owned(decoded) => Some(decoded.into()),
         };
-        Ok(Self {
+        Canonical {
             text: Cow::Owned(text),
             delimiters_decoded,
-        })
+        }
     }
 
     /// The canonical text.

@@ -1,54 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 use super::*;
 use crate::Canonical;
-use config::policy::{Clause, Policy, Rule};
-use config::{HostPattern, IdPattern, PathPattern};
+use crate::written::{clause, rule};
+use config::policy::Policy;
 
 mod model;
-
-/// A clause written as `listeners | hosts | methods | paths`, each a list between blanks or `-` for absent.
-fn clause(line: usize, text: &str) -> Clause {
-    let mut fields = text.split('|').map(|field| match field.trim() {
-        "-" => None,
-        list => Some(
-            list.split_whitespace()
-                .map(str::to_owned)
-                .collect::<Vec<_>>(),
-        ),
-    });
-    let mut next = || fields.next().unwrap();
-    Clause {
-        line,
-        listeners: next(),
-        hosts: next().map(|hosts| {
-            hosts
-                .iter()
-                .map(|host| HostPattern::parse(host).unwrap())
-                .collect()
-        }),
-        methods: next(),
-        paths: next().map(|paths| {
-            paths
-                .iter()
-                .map(|path| PathPattern::parse(path).unwrap())
-                .collect()
-        }),
-    }
-}
-
-fn rule(name: &str, line: usize, from: &[&str], allow: &[Clause], deny: &[Clause]) -> Rule {
-    let from = from
-        .iter()
-        .map(|id| IdPattern::parse(&format!("spiffe://shop.example{id}")).unwrap())
-        .collect();
-    Rule {
-        name: name.into(),
-        line,
-        from,
-        allow: allow.to_vec(),
-        deny: deny.to_vec(),
-    }
-}
 
 fn shop() -> Policy {
     Policy {
