@@ -103,7 +103,7 @@ impl Ca {
             Ca::Issue(verb) => verb.run(),
             Ca::Bundle(Bundle::Show { dir }) => {
                 let dir = open(dir.as_deref(), "ca bundle show")?;
-                output::print(&dir.authority().map_err(unfit)?.bundle_pem())
+                output::print(&dir.authority().map_err(unfit)?.bundle().to_pem())
             }
         }?;
         Ok(ExitCode::SUCCESS)
@@ -148,7 +148,7 @@ fn welcome(dir: &Dir, authority: &Authority) -> String {
          root         until {root_end}; its key is {path}/root/key.pem: keep a copy where only you can reach it\n\
          next         countersign ca issue --dir {path} --id spiffe://{domain}/orders --out orders\n",
         dir.bundle_path().display(),
-        authority.fingerprint(),
+        authority.fingerprints().join("\n             "),
     )
 }
 
@@ -194,7 +194,7 @@ impl Issue {
         let delivery = Delivery {
             chain_pem: &chain_pem,
             key_pem: key_pem.as_ref().map(|key| key.as_str()),
-            bundle_pem: &authority.bundle_pem(),
+            bundle_pem: &authority.bundle().to_pem(),
         };
         delivery
             .write(&self.out)

@@ -17,18 +17,17 @@
 
 use crate::authority::{Authority, IssueError, Root};
 use crate::disk::{self, DiskError, PUBLIC, SECRET, Staging};
-use crate::key::{KeyError, SigningKey};
-use crate::pem;
 use crate::signer::{AuthorityCertificate, Signer, SignerUnfit};
 use crate::template::short_id;
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject};
+use identity::{Key, KeyError, pem};
+use rustls::pki_types::CertificateDer;
 use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 const FORMAT: &str = "1";
 
@@ -213,7 +212,7 @@ impl Dir {
         fill(at, Slot::ISSUER, issuer.certificate(), Some(issuer.key()))?;
         disk::write(
             &at.join("bundle.pem"),
-            authority.bundle_pem().as_bytes(),
+            authority.bundle().to_pem().as_bytes(),
             PUBLIC,
         )?;
         disk::write(&at.join("format"), format!("{FORMAT}\n").as_bytes(), PUBLIC)?;
@@ -260,7 +259,7 @@ impl Dir {
     pub fn authority(&self) -> Result<Authority, DirError> {
         let root = self.certificate(Slot::ROOT)?;
         let root = match self.key(Slot::ROOT)? {
-            Some(key) => Root::Here(self.signer(Slot::ROOT, root, key)?),
+            Some(key) => Root::Here(Box::new(self.signer(Slot::ROOT, root, key)?)),
             None => Root::Away(root),
         };
         let certificate = self.certificate(Slot::ISSUER)?;
@@ -273,9 +272,12 @@ impl Dir {
             }
         })?;
         let issuer = self.signer(Slot::ISSUER, certificate, key)?;
-        Authority::of_parts(root, issuer).map_err(|source| DirError::Unfit {
-            path: self.certificate_path(Slot::ISSUER),
-            source,
+        Authority::of_parts(root, issuer).map_err(|error| match error {
+            IssueError::Unfit(source) => {
+                let path = self.certificate_path(Slot::ISSUER);
+                DirError::Unfit { path, source }
+            }
+            error => DirError::Issue(error),
         })
     }
 
@@ -338,16 +340,15 @@ impl Dir {
     fn certificate(&self, slot: Slot) -> Result<AuthorityCertificate, DirError> {
         let path = self.certificate_path(slot);
         let text = disk::on("read", &path, fs::read(&path))?;
-        let mut found = CertificateDer::pem_slice_iter(&text);
-        let (Some(Ok(der)), None) = (found.next(), found.next()) else {
+        let found = pem::certificates(&text).map(<[CertificateDer<'static>; 1]>::try_from);
+        let Ok(Ok([der])) = found else {
             return Err(DirError::Pem { path });
         };
-        AuthorityCertificate::read(der.into_owned())
-            .map_err(|source| DirError::Unfit { path, source })
+        AuthorityCertificate::read(der).map_err(|source| DirError::Unfit { path, source })
     }
 
     /// `None` if the key is away.
-    fn key(&self, slot: Slot) -> Result<Option<SigningKey>, DirError> {
+    fn key(&self, slot: Slot) -> Result<Option<Key>, DirError> {
         let path = self.key_path(slot);
         let mode = match fs::metadata(&path) {
             Ok(metadata) => metadata.permissions().mode() & 0o7777,
@@ -365,12 +366,7 @@ impl Dir {
             return Err(DirError::Readable { path, mode });
         }
         let text = Zeroizing::new(disk::on("read", &path, fs::read(&path))?);
-        let Ok(mut pkcs8) = PrivatePkcs8KeyDer::from_pem_slice(&text) else {
-            return Err(DirError::Pem { path });
-        };
-        let key = SigningKey::from_pkcs8(pkcs8.secret_pkcs8_der());
-        pkcs8.zeroize();
-        match key {
+        match Key::from_pem(&text) {
             Ok(key) => Ok(Some(key)),
             Err(source) => Err(DirError::Key { path, source }),
         }
@@ -380,7 +376,7 @@ impl Dir {
         &self,
         slot: Slot,
         certificate: AuthorityCertificate,
-        key: SigningKey,
+        key: Key,
     ) -> Result<Signer, DirError> {
         Signer::new(certificate, key).map_err(|source| DirError::Unfit {
             path: self.certificate_path(slot),
@@ -423,15 +419,15 @@ fn fill(
     dir: &Path,
     slot: Slot,
     certificate: &AuthorityCertificate,
-    key: Option<&SigningKey>,
+    key: Option<&Key>,
 ) -> Result<(), DirError> {
     let relative = Path::new(slot.all).join(short_id(certificate.key()));
     let staging = Staging::begin(&dir.join(&relative))?;
     if let Some(key) = key {
-        let key = key.to_pem().map_err(IssueError::Key)?;
+        let key = key.to_pem();
         disk::write(&staging.path().join("key.pem"), key.as_bytes(), SECRET)?;
     }
-    let certificate = pem::certificates([certificate.der().as_ref()]);
+    let certificate = pem::encode("CERTIFICATE", certificate.der());
     disk::write(
         &staging.path().join("cert.pem"),
         certificate.as_bytes(),

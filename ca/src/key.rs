@@ -1,20 +1,15 @@
-//! Keys: the public ones that we vouch for, the private ones that we sign with.
+//! The public keys that we vouch for.
 //!
-//! In: a SubjectPublicKeyInfo, or PKCS#8. Out: a [`PublicKey`] of an allowed type and size, or a [`SigningKey`].
+//! In: a SubjectPublicKeyInfo in DER. Out: a [`PublicKey`] of an allowed type and size, or [`KeyRefused`]. Pure. Private keys
+//! are [`identity::Key`].
 //!
 //! Allowed in a leaf are P-256, P-384 and RSA of 2048 to 4096 bits with exponent 65537: what every SPIFFE implementation
 //! issues and every TLS stack verifies. Ed25519 is not: Envoy refuses it by default, so that such a leaf would fail in
-//! handshakes, far from its cause. Authorities are P-256 or P-384.
+//! handshakes, far from its cause.
 
-use crate::{der, pem, text};
+use crate::{der, text};
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair,
-    EcdsaSigningAlgorithm, KeyPair as _,
-};
 use std::fmt;
-use zeroize::Zeroizing;
 
 /// The smallest RSA modulus that is vouched for, in bits.
 pub const RSA_BITS_MIN: usize = 2048;
@@ -181,147 +176,4 @@ fn rsa(key: &[u8]) -> Option<Result<KeyType, KeyRefused>> {
         return Some(Err(KeyRefused::RsaExponent));
     }
     Some(Ok(KeyType::Rsa { bits }))
-}
-
-/// The type of a private key that we make.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Algorithm {
-    /// ECDSA on P-256 with SHA-256.
-    #[default]
-    P256,
-    /// ECDSA on P-384 with SHA-384: a full handshake costs 45 % more where a root uses it.
-    P384,
-}
-
-impl Algorithm {
-    fn signing(self) -> &'static EcdsaSigningAlgorithm {
-        match self {
-            Algorithm::P256 => &ECDSA_P256_SHA256_ASN1_SIGNING,
-            Algorithm::P384 => &ECDSA_P384_SHA384_ASN1_SIGNING,
-        }
-    }
-    fn encoding(self) -> &'static rcgen::SignatureAlgorithm {
-        match self {
-            Algorithm::P256 => &rcgen::PKCS_ECDSA_P256_SHA256,
-            Algorithm::P384 => &rcgen::PKCS_ECDSA_P384_SHA384,
-        }
-    }
-}
-
-/// A private key. `Debug` shows its type only. The pair lies in aws-lc, which wipes it; no other copy is kept.
-pub struct SigningKey {
-    algorithm: Algorithm,
-    pair: EcdsaKeyPair,
-    public: PublicKey,
-}
-
-/// Why there is no private key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyError {
-    /// The system's randomness or the cryptographic library failed.
-    Generate,
-    /// Not a P-256 or P-384 key in PKCS#8.
-    Unreadable,
-}
-
-impl KeyError {
-    /// A label that never changes.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            KeyError::Generate => "key_generate",
-            KeyError::Unreadable => "key_unreadable",
-        }
-    }
-}
-impl fmt::Display for KeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            KeyError::Generate => {
-                "no key made: the cryptographic library failed; look whether /dev/urandom is there"
-            }
-            KeyError::Unreadable => {
-                "key not read: it is not a P-256 or P-384 key in PKCS#8; restore it from a backup"
-            }
-        })
-    }
-}
-impl std::error::Error for KeyError {}
-
-impl SigningKey {
-    /// A new key.
-    pub fn generate(algorithm: Algorithm) -> Result<Self, KeyError> {
-        let pair = EcdsaKeyPair::generate(algorithm.signing()).map_err(|_| KeyError::Generate)?;
-        Self::of(algorithm, pair).ok_or(KeyError::Generate)
-    }
-
-    /// Reads PKCS#8 in DER.
-    pub fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, KeyError> {
-        [Algorithm::P256, Algorithm::P384]
-            .into_iter()
-            .find_map(|algorithm| {
-                let pair = EcdsaKeyPair::from_pkcs8(algorithm.signing(), pkcs8).ok()?;
-                Self::of(algorithm, pair)
-            })
-            .ok_or(KeyError::Unreadable)
-    }
-
-    fn of(algorithm: Algorithm, pair: EcdsaKeyPair) -> Option<Self> {
-        let curve = match algorithm {
-            Algorithm::P256 => OID_P256,
-            Algorithm::P384 => OID_P384,
-        };
-        let identifier = der::element(
-            der::SEQUENCE,
-            &[
-                &der::element(der::OID, &[OID_EC_PUBLIC_KEY]),
-                &der::element(der::OID, &[curve]),
-            ],
-        );
-        let point = der::element(der::BIT_STRING, &[&[0], pair.public_key().as_ref()]);
-        let public =
-            PublicKey::from_spki(&der::element(der::SEQUENCE, &[&identifier, &point])).ok()?;
-        Some(SigningKey {
-            algorithm,
-            pair,
-            public,
-        })
-    }
-
-    /// The public half.
-    pub fn public(&self) -> &PublicKey {
-        &self.public
-    }
-
-    /// PKCS#8 in PEM, wiped on drop.
-    pub fn to_pem(&self) -> Result<Zeroizing<String>, KeyError> {
-        let pkcs8 = self.pair.to_pkcs8v1().map_err(|_| KeyError::Generate)?;
-        Ok(pem::encode("PRIVATE KEY", pkcs8.as_ref()))
-    }
-}
-
-impl fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SigningKey")
-            .field("algorithm", &self.algorithm)
-            .finish_non_exhaustive()
-    }
-}
-
-// rcgen encodes and this signs: rcgen's own key pair would keep an unwiped copy of the key.
-impl rcgen::PublicKeyData for SigningKey {
-    fn der_bytes(&self) -> &[u8] {
-        self.pair.public_key().as_ref()
-    }
-    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
-        self.algorithm.encoding()
-    }
-}
-impl rcgen::SigningKey for SigningKey {
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
-        let signature = self.pair.sign(&SystemRandom::new(), message);
-        Ok(signature
-            .map_err(|_| rcgen::Error::RingUnspecified)?
-            .as_ref()
-            .to_vec())
-    }
 }

@@ -14,7 +14,6 @@
 //! 3. A key is written to disk only with mode 0600, and an authority only whole.
 
 mod der;
-mod pem;
 mod text;
 
 mod key;
@@ -39,16 +38,14 @@ mod dir;
 
 mod deliver;
 
-pub use authority::{Authority, IssueError, Issued, Root};
+pub use authority::{Algorithm, Authority, IssueError, Issued, Root};
 pub use authorize::{Grant, NotGranted, TTL_DEFAULT, TTL_MAX, TTL_MIN};
-pub use check::{CheckFailed, Checked, check};
+pub use check::{CheckFailed, Checked, check_authority, check_leaf};
 pub use csr::{CSR_BYTES_MAX, Csr, CsrRefused};
 pub use deliver::Delivery;
 pub use dir::{Dir, DirError, Renewal};
 pub use disk::DiskError;
-pub use key::{
-    Algorithm, KeyError, KeyRefused, KeyType, PublicKey, RSA_BITS_MAX, RSA_BITS_MIN, SigningKey,
-};
+pub use key::{KeyRefused, KeyType, PublicKey, RSA_BITS_MAX, RSA_BITS_MIN};
 pub use sign::{By, SignFailed, Signed, sign};
 pub use signer::{AuthorityCertificate, Signer, SignerUnfit};
 pub use template::{

@@ -4,9 +4,9 @@
 //! its defaults (validity from 1975 to 4096, a common name, no basicConstraints, a serial made from the key) are each
 //! overwritten here, and `check` reads afterwards what really stands there.
 
-use crate::key::SigningKey;
 use crate::signer::Signer;
 use crate::template::{Profile, Template};
+use identity::Key;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyUsagePurpose, SanType, SerialNumber, SubjectPublicKeyInfo,
@@ -19,7 +19,7 @@ use time::OffsetDateTime;
 #[derive(Clone, Copy, Debug)]
 pub enum By<'a> {
     /// The certificate's own: a root.
-    Itself(&'a SigningKey),
+    Itself(&'a Key),
     /// An authority's.
     Authority(&'a Signer),
 }

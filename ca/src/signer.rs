@@ -4,9 +4,10 @@
 //! issuing certificate is looked for here, once.
 
 use crate::der;
-use crate::key::{PublicKey, SigningKey};
+use crate::key::PublicKey;
 use crate::template::Validity;
 use config::TrustDomain;
+use identity::Key;
 use rustls::pki_types::CertificateDer;
 use std::fmt;
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
@@ -23,7 +24,7 @@ pub struct AuthorityCertificate {
 /// A certificate that can sign others, with its key.
 pub struct Signer {
     certificate: AuthorityCertificate,
-    encoder: rcgen::Issuer<'static, SigningKey>,
+    encoder: rcgen::Issuer<'static, Key>,
 }
 
 /// Why a certificate is no authority's.
@@ -92,7 +93,7 @@ impl AuthorityCertificate {
             match extension.parsed_extension() {
                 ParsedExtension::BasicConstraints(basic) => is_ca = basic.ca,
                 ParsedExtension::KeyUsage(usage) => {
-                    signs = usage.key_cert_sign() && usage.crl_sign()
+                    signs = usage.key_cert_sign() && usage.crl_sign();
                 }
                 ParsedExtension::SubjectKeyIdentifier(id) => key_id = Some(id.0),
                 _ => {}
@@ -169,8 +170,8 @@ impl AuthorityCertificate {
 
 impl Signer {
     /// Joins a certificate with its key.
-    pub fn new(certificate: AuthorityCertificate, key: SigningKey) -> Result<Self, SignerUnfit> {
-        if *key.public() != certificate.key {
+    pub fn new(certificate: AuthorityCertificate, key: Key) -> Result<Self, SignerUnfit> {
+        if key.spki() != certificate.key.spki() {
             return Err(SignerUnfit::OtherKey);
         }
         let encoder = rcgen::Issuer::from_ca_cert_der(&certificate.der, key)
@@ -187,11 +188,11 @@ impl Signer {
     }
 
     /// The key.
-    pub fn key(&self) -> &SigningKey {
+    pub fn key(&self) -> &Key {
         self.encoder.key()
     }
 
-    pub(crate) fn encoder(&self) -> &rcgen::Issuer<'static, SigningKey> {
+    pub(crate) fn encoder(&self) -> &rcgen::Issuer<'static, Key> {
         &self.encoder
     }
 }
