@@ -50,6 +50,7 @@ const LEAF: Key<Map<Leaf>> =
 impl Noun for Ca {
     const ELEMENT: &'static Element = &Element {
         name: "ca",
+        any_of: &[],
         doc: "Configuration of a Countersign CA. Durations are such as `10s` or `1h30m`; relative paths start from the folder of \
               this file.",
         keys: &[
@@ -159,6 +160,7 @@ const TTL_MAX: Key<Span> = Key::new("maxTtl", "The longest that anyone may ask f
 impl Noun for Leaf {
     const ELEMENT: &'static Element = &Element {
         name: "leaf",
+        any_of: &[],
         doc: "How long certificates of workloads live.",
         keys: &[TTL.about, TTL_MAX.about],
     };

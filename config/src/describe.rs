@@ -12,6 +12,8 @@ pub(crate) struct Element {
     pub(crate) name: &'static str,
     /// What it is for: sentences.
     pub(crate) doc: &'static str,
+    /// Optional keys of which at least one must be there; empty: no such rule.
+    pub(crate) any_of: &'static [&'static str],
     /// In the order in which a person would write them.
     pub(crate) keys: &'static [About],
 }
@@ -27,6 +29,8 @@ pub(crate) struct About {
     pub(crate) shape: Shape,
     /// What its absence means.
     pub(crate) need: Need,
+    /// Optional, but nearly always written: the reference shows it live.
+    pub(crate) typical: bool,
     /// For a value without default, and for a list.
     pub(crate) example: &'static str,
     /// Smallest and largest value, for numbers, durations and sizes.

@@ -28,7 +28,14 @@ pub mod sidecar;
 
 pub mod policy;
 
+mod reference;
+mod schema;
+mod show;
+
+pub mod document;
+
 pub use address::Address;
+pub use document::{Document, Kind};
 pub use finding::{Finding, Findings};
 pub use name::{HostPattern, IdPattern, NameError, PathPattern, SpiffeId, TrustDomain};
 pub use read::text_of;

@@ -101,7 +101,8 @@ fn check_listeners(root: &Value<'_>, sidecar: &Sidecar) {
 
 const DEFAULT: Key<Choice<Verdict>> =
     Key::new("default", "What holds for a request that no rule allows.")
-        .default("deny", "what nobody thought of must not be open");
+        .default("deny", "what nobody thought of must not be open")
+        .typical();
 const RULES: Key<MaybeEmpty<Map<Rule>>> = Key::new(
     "rules",
     "Who may do what. Without rules nobody may do anything.",
@@ -127,6 +128,7 @@ impl OneOf for Verdict {
 impl Noun for Policy {
     const ELEMENT: &'static Element = &Element {
         name: "policy",
+        any_of: &[],
         doc: "Who may call the app behind a sidecar, and what for. Deny beats allow in any order.",
         keys: &[DEFAULT.about, RULES.about],
     };
@@ -188,7 +190,8 @@ const ALLOW: Key<List<Map<Clause>>> = Key::new(
     "allow",
     "What they may: requests that match any of these clauses.",
 )
-.optional();
+.optional()
+.typical();
 const DENY: Key<List<Map<Clause>>> = Key::new(
     "deny",
     "What they may not, whatever allows it. `deny: [{}]` is everything.",
@@ -234,6 +237,7 @@ impl Text for IdPattern {
 impl Noun for Rule {
     const ELEMENT: &'static Element = &Element {
         name: "rule",
+        any_of: &["allow", "deny"],
         doc: "What some callers may, or may not. At least one of `allow` and `deny`.",
         keys: &[NAME.about, FROM.about, ALLOW.about, DENY.about],
     };
@@ -242,12 +246,7 @@ impl Noun for Rule {
         let fields = value.fields(Self::ELEMENT)?;
         let (name, from) = (fields.take(&NAME), fields.take(&FROM));
         let (allow, deny) = (fields.maybe(&ALLOW), fields.maybe(&DENY));
-        if let (Ok(None), Ok(None)) = (&allow, &deny) {
-            return Err(fields.nothing_of(
-                &[ALLOW.about, DENY.about],
-                "add `allow` or `deny` with at least one clause",
-            ));
-        }
+        fields.any()?;
         let line = value.node.place.line;
         Ok(Self {
             name: name?,
@@ -281,13 +280,14 @@ const HOSTS: Key<List<As<HostPattern>>> = Key::new(
 .example("[orders, \"orders:8080\"]");
 const METHODS: Key<List<As<Method>>> = Key::new("methods", "Methods as on the wire: case matters.")
     .optional()
+    .typical()
     .example("[GET, HEAD]");
 const PATHS: Key<List<As<PathPattern>>> = Key::new(
     "paths",
     "Paths, exact or with `{segment}` for one segment or a trailing `/**` for what stands there and below. `/x` and `/x/` \
      differ, case matters, the query is not looked at.",
 )
-.optional()
+.optional().typical()
 .example("[\"/orders\", \"/orders/{id}\", \"/static/**\"]");
 
 /// A token of RFC 9110 §5.6.2. Methods in lower case exist for nobody: such a clause would silently never match.
@@ -334,6 +334,7 @@ impl Text for PathPattern {
 impl Noun for Clause {
     const ELEMENT: &'static Element = &Element {
         name: "clause",
+        any_of: &[],
         doc: "Requests: every key that is there must match, one that is absent matches anything, `{}` is any request. On tcp an \
               allow clause with `hosts`, `methods` or `paths` never matches, and a deny clause ignores them.",
         keys: &[LISTENERS.about, HOSTS.about, METHODS.about, PATHS.about],

@@ -113,6 +113,20 @@ pub(crate) fn document<T>(
     }
 }
 
+/// Looks at one thing in a document, whatever else is wrong with it.
+pub(crate) fn glance<T>(
+    text: &str,
+    file: &Path,
+    look: impl FnOnce(&Value<'_>) -> Option<T>,
+) -> Option<T> {
+    let (notes, root) = (Notes::new(file), yaml::read(text).0?);
+    look(&Value {
+        node: &root,
+        at: String::new(),
+        notes: &notes,
+    })
+}
+
 /// The text of a file, or why there is none as a finding about the whole file. Never more than a document may hold.
 pub fn text_of(file: &Path) -> Result<String, Finding> {
     let about_file = |what: String, help: &str| Finding {
@@ -162,10 +176,6 @@ pub(crate) struct Value<'d> {
 impl<'d> Value<'d> {
     pub(crate) fn note(&self, what: impl Into<String>, help: impl Into<String>) -> Noted {
         self.notes.note(self.node.place, &self.at, what, help)
-    }
-
-    pub(crate) fn not_yet(&self, what: &str) -> Noted {
-        self.note(format!("{what}: not supported yet"), "remove it")
     }
 
     /// Of another kind than wanted. What was refused already is not mentioned twice.
@@ -405,23 +415,22 @@ impl Fields<'_> {
         Err(value.note(what, help))
     }
 
-    /// None of several keys is there.
-    pub(crate) fn nothing_of(&self, keys: &[About], help: &str) -> Noted {
-        let names: Vec<_> = keys
-            .iter()
-            .map(|about| format!("`{}`", about.name))
-            .collect();
-        let explained = self
-            .noted
-            .iter()
-            .find(|(name, _)| keys.iter().any(|about| about.name == *name));
-        explained.map_or_else(
+    /// Notes if none of the element's `any_of` is there.
+    pub(crate) fn any(&self) -> Read<()> {
+        let any_of = self.element.any_of;
+        if any_of.is_empty() || any_of.iter().any(|name| self.of.get(name).is_some()) {
+            return Ok(());
+        }
+        let explained = self.noted.iter().find(|(name, _)| any_of.contains(name));
+        Err(explained.map_or_else(
             || {
-                self.of
-                    .note(format!("{} are missing", names.join(" and ")), help)
+                self.of.note(
+                    format!("`{}` is missing", any_of.join("` and `")),
+                    "add at least one of them",
+                )
             },
             |(_, proof)| *proof,
-        )
+        ))
     }
 
     fn missing(&self, about: &About) -> Noted {
@@ -528,6 +537,7 @@ impl<F: Form> Key<F> {
             doc,
             shape: F::SHAPE,
             need: Need::Required,
+            typical: false,
             example: "",
             range: None,
             instead: &[],
@@ -547,6 +557,12 @@ impl<F: Form> Key<F> {
     /// Absent means what the doc says.
     pub(crate) const fn optional(mut self) -> Self {
         self.about.need = Need::Optional;
+        self
+    }
+
+    /// Nearly always written.
+    pub(crate) const fn typical(mut self) -> Self {
+        self.about.typical = true;
         self
     }
 
@@ -596,21 +612,22 @@ pub(crate) const fn not_yet(name: &'static str, example: &'static str, doc: &'st
         doc,
         shape: Shape::Later,
         need: Need::NotYet,
+        typical: false,
         example,
         range: None,
         instead: &[],
     }
 }
 
-fn is_nothing(text: &str) -> bool {
+pub(crate) fn is_nothing(text: &str) -> bool {
     matches!(text, "" | "~" | "null" | "Null" | "NULL")
 }
 
-fn is_bool(text: &str) -> bool {
+pub(crate) fn is_bool(text: &str) -> bool {
     matches!(text, "true" | "True" | "TRUE" | "false" | "False" | "FALSE")
 }
 
-fn is_number(text: &str) -> bool {
+pub(crate) fn is_number(text: &str) -> bool {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') && text.parse::<f64>().is_ok()
         || ["0x", "0o"].iter().any(|prefix| {

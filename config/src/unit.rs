@@ -97,7 +97,7 @@ pub fn duration_text(duration: Duration) -> String {
 pub fn size_text(bytes: u64) -> String {
     match SIZE_UNITS
         .iter()
-        .find(|(_, unit)| bytes > 0 && bytes % unit == 0)
+        .find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit))
     {
         Some((name, unit)) => format!("{}{name}", bytes / unit),
         None => bytes.to_string(),

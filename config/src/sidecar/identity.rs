@@ -66,6 +66,7 @@ pub(super) const FEDERATED: Key<List<Map<Federated>>> = Key::new(
 impl Noun for Identity {
     const ELEMENT: &'static Element = &Element {
         name: "identity",
+        any_of: &[],
         doc: "Who this sidecar is and whom it believes.",
         keys: &[
             TRUST_DOMAIN.about,
@@ -129,6 +130,7 @@ const BUNDLE: Key<File> =
 impl Noun for Files {
     const ELEMENT: &'static Element = &Element {
         name: "files",
+        any_of: &[],
         doc: "The three files of an identity, all PEM.",
         keys: &[CERTIFICATE.about, KEY.about, BUNDLE.about],
     };
@@ -170,6 +172,7 @@ const OTHER_BUNDLE: Key<File> = Key::new(
 impl Noun for Federated {
     const ELEMENT: &'static Element = &Element {
         name: "federated",
+        any_of: &[],
         doc: "Another trust domain and its roots.",
         keys: &[OTHER_DOMAIN.about, OTHER_BUNDLE.about],
     };

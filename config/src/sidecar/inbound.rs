@@ -84,6 +84,7 @@ impl Settled for Paths {
 impl Noun for Inbound {
     const ELEMENT: &'static Element = &Element {
         name: "inbound",
+        any_of: &[],
         doc: "A listener for calls from the network to the app: mutual TLS outside, plain to the app, policy between.",
         keys: &[
             NAME.about,

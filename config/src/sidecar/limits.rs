@@ -59,6 +59,7 @@ const IDLE: Key<Duration> = Key::new("idle", "How long an HTTP connection may wa
 impl Noun for Limits {
     const ELEMENT: &'static Element = &Element {
         name: "limits",
+        any_of: &[],
         doc: "Bounds on what a stranger or a slow peer can cost.",
         keys: &[
             HEADER.about,

@@ -24,7 +24,7 @@ pub use telemetry::{LogTarget, Telemetry};
 
 use crate::describe::Element;
 use crate::form::{File, List, Map, Noun, object};
-use crate::read::{Key, Read, Value, document, not_yet, text_of};
+use crate::read::{Key, Read, Value, document, glance, not_yet, text_of};
 use crate::{Address, Findings};
 use outbound::Written;
 use ports::{Health, Metrics};
@@ -67,6 +67,11 @@ impl Sidecar {
         let text = text_of(file).map_err(|finding| Findings(vec![finding]))?;
         Self::parse(&text, file)
     }
+
+    /// The policy file that a document names, though the rest of it may be wrong.
+    pub fn policy_file(text: &str, file: &Path) -> Option<PathBuf> {
+        glance(text, file, |root| root.get("policy")?.peek(&FILE))
+    }
 }
 
 const IDENTITY: Key<Map<Identity>> =
@@ -75,19 +80,24 @@ const INBOUND: Key<List<Map<Inbound>>> = Key::new(
     "inbound",
     "Calls from the network to the app. Needs a `policy`.",
 )
-.optional();
+.optional()
+.typical();
 const OUTBOUND: Key<List<Map<Written>>> =
-    Key::new("outbound", "Calls from the app to the network.").optional();
+    Key::new("outbound", "Calls from the app to the network.")
+        .optional()
+        .typical();
 const SERVICES: Key<List<Map<Service>>> = Key::new(
     "services",
     "What the app may call: a request never chooses an address of its own.",
 )
-.optional();
+.optional()
+.typical();
 const POLICY: Key<Map<PolicyFile>> = Key::new(
     "policy",
     "Who may call the app. Required with an `inbound`.",
 )
-.optional();
+.optional()
+.typical();
 const LIMITS: Key<Map<Limits>> = Key::new(
     "limits",
     "Bounds on what a stranger or a slow peer can cost.",
@@ -104,6 +114,7 @@ const TELEMETRY: Key<Map<Telemetry>> =
 impl Noun for Sidecar {
     const ELEMENT: &'static Element = &Element {
         name: "sidecar",
+        any_of: &[],
         doc: "Configuration of a Countersign sidecar. Durations are such as `10s` or `1h30m`, sizes such as `64KiB`; relative \
               paths start from the folder of this file.",
         keys: &[
@@ -206,6 +217,7 @@ const FILE: Key<File> =
 impl Noun for PolicyFile {
     const ELEMENT: &'static Element = &Element {
         name: "policyFile",
+        any_of: &[],
         doc: "Where the policy is written.",
         keys: &[
             FILE.about,

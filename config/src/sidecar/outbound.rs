@@ -103,6 +103,7 @@ impl Settled for Unknown {
 impl Noun for Written {
     const ELEMENT: &'static Element = &Element {
         name: "outbound",
+        any_of: &[],
         doc: "A listener for calls from the app to the network: plain from the app, mutual TLS outside.",
         keys: &[
             NAME.about,

@@ -35,6 +35,7 @@ const SOCKET: Key<File> = Key::new(
 impl Noun for Admin {
     const ELEMENT: &'static Element = &Element {
         name: "admin",
+        any_of: &[],
         doc: "The admin pages and the admin socket.",
         keys: &[ADMIN_LISTEN.about, SOCKET.about],
     };
@@ -73,6 +74,7 @@ pub(super) const METRICS_LISTEN: Key<As<Listen>> =
 impl Noun for Metrics {
     const ELEMENT: &'static Element = &Element {
         name: "metrics",
+        any_of: &[],
         doc: "Metrics for Prometheus.",
         keys: &[
             METRICS_LISTEN.about,
@@ -108,6 +110,7 @@ pub(super) const HEALTH_LISTEN: Key<As<Listen>> = Key::new(
 impl Noun for Health {
     const ELEMENT: &'static Element = &Element {
         name: "health",
+        any_of: &[],
         doc: "Probes.",
         keys: &[HEALTH_LISTEN.about],
     };

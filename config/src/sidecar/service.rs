@@ -32,7 +32,7 @@ pub(super) const HOSTS: Key<List<As<HostPattern>>> = Key::new(
     "The authorities under which the app calls it. With a port: only that authority; without: any port. Each belongs to one \
      service. The first is the TLS server name. Without hosts only listeners with `service` reach it.",
 )
-.optional()
+.optional().typical()
 .example("[orders, orders.shop.svc.cluster.local]");
 pub(super) const IDENTITY: Key<As<SpiffeId>> =
     Key::new("identity", "The only peer accepted behind that name.")
@@ -77,6 +77,7 @@ impl Settled for Tls {
 impl Noun for Service {
     const ELEMENT: &'static Element = &Element {
         name: "service",
+        any_of: &[],
         doc: "Something that the app may call.",
         keys: &[
             NAME.about,

@@ -31,6 +31,7 @@ const ACCESS_LOG: Key<Map<AccessLog>> = Key::new(
 impl Noun for Telemetry {
     const ELEMENT: &'static Element = &Element {
         name: "telemetry",
+        any_of: &[],
         doc: "What is reported, and where to.",
         keys: &[
             not_yet(
@@ -74,6 +75,7 @@ const TO: Key<Target> = Key::new(
 impl Noun for AccessLog {
     const ELEMENT: &'static Element = &Element {
         name: "accessLog",
+        any_of: &[],
         doc: "The access log, one object a line.",
         keys: &[FORMAT.about, TO.about],
     };
