@@ -3,7 +3,7 @@
 //! In: a listener and a function from a request's head to a [`Page`]. Out: HTTP/1.1, GET and HEAD only. Anybody may connect:
 //! heads are bounded in size and time, answers and connections in time, connections in number.
 //!
-//! 1. Nobody holds a connection longer than [`AGE_MAX`] and [`GRACE`], whatever they send or do not read.
+//! 1. Nobody holds a connection longer than 65 seconds, whatever they send or do not read.
 use crate::accept::{self, Incoming};
 use crate::drain::Draining;
 use bytes::Bytes;
@@ -193,9 +193,11 @@ fn response(page: Page) -> http::Response<Full<Bytes>> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use crate::drain;
+    use crate::{bind, drain};
+    use config::Address;
     use std::future::pending;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::net::TcpStream;
     use tokio::time::Instant;
 
     async fn answer(request: Request) -> Page {
@@ -302,6 +304,41 @@ mod tests {
         let request = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {flood}\r\n\r\n");
         let answer = timeout(Duration::from_secs(30), exchange(&request)).await;
         assert!(answer.is_ok_and(|answer| answer.starts_with("HTTP/1.1 431 ")));
+    }
+
+    #[tokio::test]
+    async fn a_crowd_is_turned_away_and_a_place_that_was_left_is_free() {
+        let (drain, draining) = drain::pair();
+        let address = Address::Tcp {
+            host: "127.0.0.1".into(),
+            port: 0,
+        };
+        let listener = bind::listen(&address).await.unwrap();
+        let address = listener.local_addr();
+        draining.track(serve(listener, draining.clone(), answer));
+        let mut crowd = Vec::new();
+        for _ in 0..CONNECTIONS_MAX {
+            crowd.push(TcpStream::connect(address).await.unwrap());
+        }
+
+        let mut one_more = TcpStream::connect(address).await.unwrap();
+        assert_eq!(
+            one_more.read(&mut [0]).await.unwrap(),
+            0,
+            "closed without a word"
+        );
+
+        crowd.clear();
+        while drain.open() > 1 {
+            tokio::task::yield_now().await;
+        }
+        let mut next = TcpStream::connect(address).await.unwrap();
+        next.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .unwrap();
+        let mut start = [0; 12];
+        next.read_exact(&mut start).await.unwrap();
+        assert_eq!(&start, b"HTTP/1.1 200");
     }
 
     #[tokio::test]

@@ -145,6 +145,18 @@ fn a_full_disk_tears_no_line_and_counts_what_it_cost() {
     assert_eq!(disk.text(), "first line\nsecond line, longer\nfifth\n");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_real_full_device_costs_lines_and_nothing_else() {
+    let lost = dropped();
+    let log = AccessLog::open(LogTarget::File("/dev/full".into()), lost.clone()).unwrap();
+    for _ in 0..100 {
+        log.write(&EMPTY);
+    }
+    log.flush();
+    assert_eq!(lost.count(), 100);
+}
+
 #[test]
 fn a_file_that_was_renamed_is_opened_anew() {
     let folder = tempfile::tempdir().unwrap();
