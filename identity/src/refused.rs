@@ -130,7 +130,7 @@ impl Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refused::NoCertificate => f.write_str("no certificate was sent; the peer needs an SVID of its own"),
+            Refused::NoCertificate => f.write_str("no certificate: the peer sent none; it needs an SVID of its own"),
             Refused::ChainTooLong { certificates } => write!(
                 f,
                 "the chain is too long: {certificates} certificates, at most {} are read; send leaf and intermediates only",
@@ -165,7 +165,7 @@ impl fmt::Display for Refused {
                 f.write_str("an issuer may not issue for TLS: its extended key usage lacks it; issue it again without the extension")
             }
             Refused::NameConstraints => {
-                f.write_str("an issuer constrains names in a way that the leaf breaks or that cannot be checked; issue it again without")
+                f.write_str("constrained names: an issuer constrains them in a way that the leaf breaks or that cannot be checked; issue it again without")
             }
             Refused::BadSignature => {
                 f.write_str("bad signature: a certificate is not signed by the key of the issuer it names; check that issuer and bundle belong together")

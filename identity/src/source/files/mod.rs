@@ -180,6 +180,3 @@ fn look(identity: &Identity, before: Seen, contents: bool, now: UnixTime) -> Loo
         Err(error) => Look::Refused(seen, error),
     }
 }
-
-#[cfg(test)]
-mod tests;
