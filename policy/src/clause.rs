@@ -257,7 +257,9 @@ pub(crate) fn asked_instead(
 ) -> String {
     match (field, asked) {
         (Field::From, _) => caller.as_str().to_owned(),
+        (Field::Listeners, _) if listener.is_empty() => "a listener without a name".to_owned(),
         (Field::Listeners, _) => shown(listener),
+        (Field::Hosts, Asked::Http { host: "", .. }) => "a request without a host".to_owned(),
         (
             Field::Hosts,
             Asked::Http {
