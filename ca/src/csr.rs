@@ -100,7 +100,7 @@ impl fmt::Display for CsrRefused {
             CsrRefused::ProofAlgorithm { oid } => {
                 write!(
                     f,
-                    "it is signed with {oid}; sign it with ECDSA or RSA PKCS#1 and SHA-256 or better"
+                    "it is signed with {oid}; sign it with ECDSA and SHA-256 or SHA-384, or RSA PKCS#1 and SHA-256 to SHA-512"
                 )
             }
             CsrRefused::Proof => f.write_str(
@@ -179,7 +179,10 @@ impl<'a> Parts<'a> {
         nothing_behind(rest)?;
         let mut info = take(&mut request, der::SEQUENCE)?.content;
         let mut proof_algorithm = take(&mut request, der::SEQUENCE)?.content;
-        take(&mut request, der::BIT_STRING)?;
+        // A signature is whole octets; x509-parser would not mind unused bits.
+        if take(&mut request, der::BIT_STRING)?.content.first() != Some(&0) {
+            return Err(CsrRefused::Malformed);
+        }
         nothing_behind(request)?;
 
         if take(&mut info, der::INTEGER)?.content != [0] {
