@@ -24,17 +24,21 @@
 pub mod der;
 pub mod extension;
 
+mod pem;
+
 mod key;
 
 mod draft;
 
+mod files;
+
 mod authority;
 mod csr;
-mod files;
 
 pub use authority::Authority;
 pub use csr::CsrDraft;
 pub use draft::{Draft, now_s};
 pub use extension::{Basic, Extension, San, Usage};
-pub use files::{Svid, pem};
+pub use files::Svid;
 pub use key::Key;
+pub use pem::pem;
