@@ -1,0 +1,12 @@
+//! A whole mesh in this process: apps, sidecars and clients on loopback.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod instruments;

@@ -1,0 +1,12 @@
+//! The real binary, and real parts around it. What a fresh machine lacks is `#[ignore]`d with how to install it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod command;

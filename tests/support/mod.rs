@@ -1,0 +1,26 @@
+//! What whole-system tests are made of: the real binary, apps that remember what reached them, and a client that sends
+//! exactly the bytes it is given.
+//!
+//! Everything listens on port 0, every wait is for an event and ends with a report after [`PATIENCE`], and whatever was
+//! started ends when it is dropped.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test target uses its own part of it"
+)]
+
+pub mod app;
+pub mod client;
+pub mod process;
+pub mod sidecar;
+
+use std::time::Duration;
+
+/// How long a test waits for what must come. Far above what it takes on a busy machine, far below what a person waits.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Awaits what must come; panics with `what` when it does not.
+pub async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
+    let came = tokio::time::timeout(PATIENCE, event).await;
+    came.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
+}
