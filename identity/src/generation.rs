@@ -7,7 +7,7 @@
 //! 2. There is one client configuration and one verifier per (expected identity, ALPN, generation): never one for two.
 
 use crate::issuer::Issuer;
-use crate::moment::when;
+use crate::moment::rfc3339;
 use crate::tls::Templates;
 use crate::{Bundles, Facts, Peer, Refused, Role, Svid, Verifier};
 use arc_swap::ArcSwap;
@@ -221,7 +221,7 @@ impl fmt::Debug for Generation {
         f.debug_struct("Generation")
             .field("number", &self.number)
             .field("id", &self.svid.leaf().id)
-            .field("not_after", &when(self.expiry.leaf))
+            .field("not_after", &rfc3339(self.expiry.leaf))
             .finish_non_exhaustive()
     }
 }

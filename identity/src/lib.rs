@@ -42,8 +42,11 @@ pub use generation::{Alpn, Current, Described, Expiry, Generation, GenerationErr
 pub use issuer::IssuerError;
 pub use key::{Key, KeyAlgorithm, KeyError};
 pub use leaf::{Leaf, LeafError};
+pub use moment::rfc3339;
 pub use pem::PemError;
 pub use refused::Refused;
+/// The types in which certificates and times are handed over.
+pub use rustls::pki_types;
 pub use svid::{Svid, SvidError};
 pub use tls::{handshake_reason, refusal};
 pub use verify::{Peer, Role, Verifier};

@@ -28,7 +28,7 @@ pub(crate) fn from_unix(moment: UnixTime) -> SystemTime {
 }
 
 /// A moment as people read it: RFC 3339 in UTC, whole seconds.
-pub(crate) fn when(moment: SystemTime) -> String {
+pub fn rfc3339(moment: SystemTime) -> String {
     use time::format_description::well_known::Rfc3339;
     let seconds = match moment.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(after) => i64::try_from(after.as_secs()).unwrap_or(i64::MAX),

@@ -2,7 +2,7 @@
 //!
 //! Callers count and log by [`Refused::reason`]; the peer sees nothing of it but a TLS alert.
 
-use crate::moment::when;
+use crate::moment::rfc3339;
 use crate::{IssuerError, LeafError};
 use config::SpiffeId;
 use std::fmt;
@@ -188,7 +188,7 @@ fn ended(
     not_after: SystemTime,
     now: SystemTime,
 ) -> fmt::Result {
-    let (ended, now) = (when(not_after), when(now));
+    let (ended, now) = (rfc3339(not_after), rfc3339(now));
     write!(
         f,
         "{what} has expired: it ended at {ended}, now is {now}; renew it, or check this clock"
@@ -201,7 +201,7 @@ fn not_begun(
     not_before: SystemTime,
     now: SystemTime,
 ) -> fmt::Result {
-    let (begins, now) = (when(not_before), when(now));
+    let (begins, now) = (rfc3339(not_before), rfc3339(now));
     write!(
         f,
         "{what} is not valid yet: it begins at {begins}, now is {now}; check both clocks"

@@ -438,7 +438,7 @@ fn a_volume_swapped_while_it_is_read_gives_one_issuance_or_says_that_it_moves() 
         let swapping = scope.spawn(|| {
             minted
                 .iter()
-                .for_each(|minted| volume.swap(minted, &bundle))
+                .for_each(|minted| volume.swap(minted, &bundle));
         });
         while !swapping.is_finished() {
             match FilesSource::open(&identity) {

@@ -60,7 +60,7 @@ impl Spoil {
                 .for_each(|byte| *byte ^= bits),
             Spoil::Cut(at) => bytes.truncate(at % length),
             Spoil::Insert(at, more) => {
-                drop(bytes.splice(at % length..at % length, more.iter().copied()))
+                drop(bytes.splice(at % length..at % length, more.iter().copied()));
             }
             Spoil::Swap(one, other) if bytes.len() > 1 => bytes.swap(one % length, other % length),
             Spoil::Swap(..) => {}
