@@ -306,7 +306,7 @@ impl Text for Method {
             }
             None if text.contains(|c: char| c.is_ascii_lowercase()) => {
                 format!(
-                    "case matters in methods (RFC 9110 §9.1): did you mean `{}`?",
+                    "case matters (RFC 9110 §9.1), and `{}` is what callers send",
                     text.to_ascii_uppercase()
                 )
             }

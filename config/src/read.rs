@@ -425,8 +425,8 @@ impl Fields<'_> {
         Err(explained.map_or_else(
             || {
                 self.of.note(
-                    format!("`{}` is missing", any_of.join("` and `")),
-                    "add at least one of them",
+                    format!("none of `{}` is there", any_of.join("`, `")),
+                    "add at least one",
                 )
             },
             |(_, proof)| *proof,

@@ -78,6 +78,7 @@ impl Node {
 pub(crate) fn read(text: &str) -> (Option<Node>, Vec<Fault>) {
     let mut builder = Builder {
         parser: Parser::new_from_str(text),
+        lines: text.lines().count().max(1),
         nodes_left: NODES_MAX,
         faults: Vec::new(),
     };
@@ -92,16 +93,13 @@ pub(crate) fn read(text: &str) -> (Option<Node>, Vec<Fault>) {
     };
     let mut faults = builder.faults;
     let tree = tree.map_err(|fault| faults.push(fault)).ok();
-    let lines = text.lines().count().max(1);
-    for fault in &mut faults {
-        // The parser places an unexpected end one line below the last.
-        fault.place.line = fault.place.line.min(lines);
-    }
     (tree, faults)
 }
 
 struct Builder<'t> {
     parser: Parser<'t, StrInput<'t>>,
+    /// How many the text has.
+    lines: usize,
     nodes_left: usize,
     faults: Vec<Fault>,
 }
@@ -148,14 +146,14 @@ impl<'t> Builder<'t> {
     fn next(&mut self) -> Result<(Event<'t>, Span), Fault> {
         match self.parser.next_event() {
             Some(Ok(event)) => Ok(event),
-            Some(Err(error)) => Err(syntax(&error)),
+            Some(Err(error)) => Err(self.syntax(&error)),
             None => Ok((Event::StreamEnd, Span::default())),
         }
     }
 
     fn fault(&mut self, span: Span, what: String, help: &'static str) {
         self.faults.push(Fault {
-            place: place(span.start),
+            place: self.place(span.start),
             what,
             help,
         });
@@ -163,7 +161,7 @@ impl<'t> Builder<'t> {
 
     /// Builds the node that `event` begins, and takes every event up to its end.
     fn node(&mut self, event: Event<'t>, span: Span, depth: usize) -> Result<Node, Fault> {
-        let place = place(span.start);
+        let place = self.place(span.start);
         if depth > DEPTH_MAX {
             return Err(Fault {
                 place,
@@ -290,20 +288,21 @@ impl<'t> Builder<'t> {
             });
         }
     }
-}
 
-fn place(marker: Marker) -> Place {
-    Place {
-        line: marker.line().max(1),
-        column: marker.col() + 1,
+    /// Counted from 1. The parser places what is missing at the end one line below the last.
+    fn place(&self, marker: Marker) -> Place {
+        Place {
+            line: marker.line().clamp(1, self.lines),
+            column: marker.col() + 1,
+        }
     }
-}
 
-fn syntax(error: &ScanError) -> Fault {
-    Fault {
-        place: place(*error.marker()),
-        what: format!("is not YAML: {}", error.info()),
-        help: "check quotes, brackets and indentation here and on the line above",
+    fn syntax(&self, error: &ScanError) -> Fault {
+        Fault {
+            place: self.place(*error.marker()),
+            what: format!("is not YAML: {}", error.info()),
+            help: "check quotes, brackets and indentation here and on the line above",
+        }
     }
 }
 
@@ -330,7 +329,7 @@ pub(crate) fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
     use super::*;
 
     fn faults(text: &str) -> Vec<(usize, usize, String)> {

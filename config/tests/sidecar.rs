@@ -139,3 +139,256 @@ fn the_least_document_has_every_default() {
     assert_eq!(sidecar.telemetry.access_log, Some(LogTarget::Stdout));
     assert_eq!((sidecar.admin.socket, sidecar.policy), (None, None));
 }
+
+#[test]
+fn each_mistake_is_one_finding_at_its_place() {
+    const WEB: &str = "inbound:\n  - { name: web, listen: \"0.0.0.0:15006\", app: \"127.0.0.1:8080\", protocol: http }\npolicy: { file: p.yaml }\n";
+    const ORDERS: &str = "services:\n  - name: orders\n    identity: spiffe://shop.example/orders\n    endpoints: [\"orders:15006\"]\n";
+    let listens = |listen: &str| {
+        format!("outbound:\n  - {{ name: http, listen: \"{listen}\", protocol: http }}\n")
+    };
+    for (more, finding) in [
+        // Keys.
+        ("limts: {}\n".into(), "1:1: : unknown key `limts`; did you mean `limits`?"),
+        (
+            "health: { port: 80 }\n".into(),
+            "1:11: health: unknown key `port`; known here: listen",
+        ),
+        ("limits: { handshake: 1s, handshake: 2s }\n".into(), "1:26: : the key `handshake` stands twice; keep one of the two"),
+        ("metrics: { listen: \"0.0.0.0:1\", merge: x }\n".into(), "1:33: metrics.merge: not supported yet; remove it"),
+        (
+            "services:\n  - name: orders\n    idenitty: spiffe://shop.example/orders\n    endpoints: [\"orders:15006\"]\n".into(),
+            "3:5: services[0]: unknown key `idenitty`; did you mean `identity`?",
+        ),
+        (
+            "services:\n  - name: orders\n    endpoints: [\"orders:15006\"]\n".into(),
+            "2:5: services[0]: `identity` is missing; add `identity: spiffe://shop.example/orders`",
+        ),
+        // Kinds.
+        ("limits: 12\n".into(), "1:9: limits: is the number `12`; wanted a mapping with header, headers, handshake, head, connect, idle"),
+        ("limits:\n".into(), "1:7: limits: has no value; wanted a mapping with header, headers, handshake, head, connect, idle"),
+        ("limits: { headers: \"200\" }\n".into(), "1:20: limits.headers: is the text `200`; wanted a whole number from 16 to 1000"),
+        ("limits: { headers: true }\n".into(), "1:20: limits.headers: is the truth value `true`; wanted a whole number from 16 to 1000"),
+        ("services: orders\n".into(), "1:11: services: is the text `orders`; wanted a list"),
+        ("services: []\n".into(), "1:11: services: is an empty list; name at least one, or remove the key"),
+        (
+            format!("{ORDERS}    hosts: [12]\n"),
+            "5:13: services[0].hosts[0]: is the number `12`; wanted a host such as `orders` or `orders:8080`; quote it if it is meant as text",
+        ),
+        // Values.
+        (
+            "limits: { handshake: 10 }\n".into(),
+            "1:22: limits.handshake: `10`: has no unit: one of `ms`, `s`, `m`, `h`, `d`; wanted a duration such as `10s` from 100ms to 5m",
+        ),
+        ("limits: { idle: 25h }\n".into(), "1:17: limits.idle: `25h` is too large; wanted a duration such as `10s` from 1s to 24h"),
+        ("limits: { header: 1KiB }\n".into(), "1:19: limits.header: `1KiB` is too small; wanted a size such as `64KiB` from 8KiB to 1MiB"),
+        ("limits: { headers: 100000 }\n".into(), "1:20: limits.headers: `100000` is too large; wanted a whole number from 16 to 1000"),
+        (listens("15001"), "2:27: outbound[0].listen: `15001`: has no port: `host:port`; wanted `host:port` or `[v6]:port`"),
+        (
+            listens("unix:/run/x.sock"),
+            "2:27: outbound[0].listen: `unix:/run/x.sock`: a unix socket here: not supported yet; wanted `host:port` or `[v6]:port`",
+        ),
+        (
+            ORDERS.replace("orders:15006", "srv:orders"),
+            "4:17: services[0].endpoints[0]: `srv:orders`: an endpoint found by SRV records: not supported yet; wanted `host:port` or `[v6]:port`",
+        ),
+        (
+            ORDERS.replace("orders:15006", "orders:0"),
+            "4:17: services[0].endpoints[0]: `orders:0`: nobody is reached at port 0; wanted `host:port` or `[v6]:port`",
+        ),
+        (
+            format!("{ORDERS}    hosts: [\"{{name}}.svc\"]\n"),
+            "5:13: services[0].hosts[0]: `{name}.svc`: `{…}` in a host: not supported yet; wanted a host such as `orders` or `orders:8080`",
+        ),
+        (format!("{ORDERS}    tls: none\n"), "5:10: services[0].tls: `none`: not supported yet; wanted `mutual`"),
+        (format!("{ORDERS}    tls: {{ server: {{ sni: x }} }}\n"), "5:10: services[0].tls: `server`: not supported yet; wanted `mutual`"),
+        (format!("{ORDERS}    tls: mutal\n"), "5:10: services[0].tls: is the text `mutal`; did you mean `mutual`?"),
+        (WEB.replace("http }", "http, mode: permissive }"), "2:88: inbound[0].mode: `permissive`: not supported yet; wanted `strict`"),
+        ("telemetry: { accessLog: { to: \"\" } }\n".into(), "1:31: telemetry.accessLog.to: ``: is empty; wanted `stdout` or the path of a file"),
+        // Agreement.
+        (
+            format!("{}  - {{ name: http, listen: \"127.0.0.1:15002\", protocol: http }}\n", listens("127.0.0.1:15001")),
+            "3:13: outbound[1].name: `http` is also the name at outbound[0].name; each name stands once",
+        ),
+        (
+            format!("{ORDERS}{}", &ORDERS["services:\n".len()..]),
+            "5:11: services[1].name: `orders` is also the name at services[0].name; each name stands once",
+        ),
+        (
+            format!("{ORDERS}    hosts: [a]\n{}    hosts: [b, A]\n", &ORDERS["services:\n".len()..].replace("name: orders", "name: two")),
+            "9:16: services[1].hosts[1]: `A` is also the host at services[0].hosts[0]; each host belongs to one service",
+        ),
+        (
+            format!("{}  - {{ name: two, listen: \"127.0.0.1:15001\", protocol: http }}\n", listens("0.0.0.0:15001")),
+            "3:26: outbound[1].listen: `127.0.0.1:15001` meets `0.0.0.0:15001`, where outbound[0] listens; give each listener an address of its own",
+        ),
+        (
+            listens("127.0.0.1:15000"),
+            "2:27: outbound[0].listen: `127.0.0.1:15000` meets `127.0.0.1:15000`, where admin listens by default; give each listener an address of its own",
+        ),
+        (
+            WEB.replace("127.0.0.1:8080", "127.0.0.1:15006"),
+            "2:48: inbound[0].app: `127.0.0.1:15006` is where inbound[0] listens; name the address of the app: this would call ourselves",
+        ),
+        (
+            listens("127.0.0.1:15001").replace("protocol: http", "protocol: tcp"),
+            "2:5: outbound[0]: a tcp listener without `service`; bytes name no host: add `service:` with the name of the service behind it",
+        ),
+        (
+            format!("{ORDERS}{}", listens("127.0.0.1:15001").replace("http }", "http, service: ordres }")),
+            "6:71: outbound[0].service: there is no service `ordres`; did you mean `orders`?",
+        ),
+        (
+            WEB.lines().take(2).map(|line| format!("{line}\n")).collect(),
+            "2:3: inbound: an inbound listener without a policy; add `policy: { file: policy.yaml }`: no policy means no",
+        ),
+        (
+            ORDERS.replace("shop.example", "other.example"),
+            "3:15: services[0].identity: `other.example` is a trust domain whose roots are not known; wanted an identity of the own trust domain, or of one under `identity.federated`",
+        ),
+        (
+            "admin: { listen: \"0.0.0.0:15000\" }\n".into(),
+            "1:18: admin.listen: `0.0.0.0:15000` is not loopback; wanted a loopback address such as `127.0.0.1:15000`: these pages tell the whole configuration",
+        ),
+    ] {
+        assert_eq!(found(&more), [finding], "{more}");
+    }
+}
+
+#[test]
+fn federated_domains_are_others_and_each_stands_once() {
+    let with = |domains: &[&str]| {
+        let items: Vec<_> = domains
+            .iter()
+            .map(|domain| format!("    - {{ trustDomain: {domain}, bundle: b.pem }}\n"))
+            .collect();
+        found(&format!("  federated:\n{}", items.concat()))
+    };
+    assert_eq!(with(&["a.example", "b.example"]), [""; 0]);
+    assert_eq!(
+        with(&["a.example", "shop.example"]),
+        [
+            "3:22: identity.federated[1].trustDomain: `shop.example` is the own trust domain; remove it: its roots are those of `identity`"
+        ]
+    );
+    assert_eq!(
+        with(&["a.example", "a.example"]),
+        [
+            "3:22: identity.federated[1].trustDomain: `a.example` is federated twice; put all of its roots into one bundle"
+        ]
+    );
+}
+
+#[test]
+fn what_is_not_built_yet_is_known_and_refused() {
+    for more in [
+        "revocationStaleness: { after: 1h, then: warn }",
+        "telemetry: { otlp: { endpoint: \"http://collector:4318\" } }",
+        "telemetry: { sampling: { ratio: 0.1 } }",
+        "metrics: { merge: \"http://127.0.0.1:8080/metrics\" }",
+        "policy: { file: policy.yaml, shadow: next.yaml }",
+        "limits: { streamIdle: 5m }",
+        "limits: { afterExpiry: 24h }",
+        "limits: { connections: 10000 }",
+        "limits: { inFlight: 1000 }",
+        "limits: { streams: 250 }",
+        "limits: { resets: 100/s }",
+        "limits: { drainDelay: 2s }",
+        "limits: { drainDeadline: 30s }",
+        "  stateDir: /var/lib/countersign",
+        "  workloadApi: { socket: \"unix:///run/agent.sock\" }",
+        "  ca: { address: ca:8443 }",
+    ] {
+        let found = found(&format!("{more}\n"));
+        assert!(
+            found.len() == 1 && found[0].contains(": not supported yet; "),
+            "{more}: {found:?}"
+        );
+    }
+    for key in [
+        "requireLoopback: true",
+        "probes: [{path: /healthz}]",
+        "xfcc: { appendFrom: [] }",
+        "clientHalfClose: allow",
+        "paths: raw",
+        "paths: canonical",
+    ] {
+        let more = format!(
+            "inbound: [{{ name: web, listen: \"0.0.0.0:1\", app: \"127.0.0.1:2\", protocol: http, {key} }}]\npolicy: {{ file: p }}\n"
+        );
+        let found = found(&more);
+        assert!(
+            found.len() == 1 && found[0].contains(": not supported yet; "),
+            "{key}: {found:?}"
+        );
+    }
+    for key in ["unknown: passthrough", "allowUids: [1]"] {
+        let found = found(&format!(
+            "outbound: [{{ name: x, listen: \"127.0.0.1:1\", protocol: http, {key} }}]\n"
+        ));
+        assert!(
+            found.len() == 1 && found[0].contains(": not supported yet; "),
+            "{key}: {found:?}"
+        );
+    }
+    for key in ["retries: { attempts: 2 }", "totalTimeout: 3s"] {
+        let found = found(&format!(
+            "services: [{{ name: x, identity: spiffe://shop.example/x, endpoints: [\"x:1\"], {key} }}]\n"
+        ));
+        assert!(
+            found.len() == 1 && found[0].contains(": not supported yet; "),
+            "{key}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn an_identity_from_a_ca_is_one_finding_and_asks_for_no_files() {
+    let found =
+        read("identity:\n  trustDomain: shop.example\n  ca: { address: ca:8443 }\n").unwrap_err();
+    assert_eq!(
+        found,
+        "etc/sidecar.yaml:3:3: identity.ca: not supported yet; remove it"
+    );
+}
+
+#[test]
+fn twelve_mistakes_are_twelve_findings_at_their_lines() {
+    let text = r#"identity:
+  trustDomain: Shop.example
+  files: { certificate: svid.pem, key: key.pem }
+inbound:
+  - name: web
+    listen: "0.0.0.0"
+    app: "127.0.0.1:8080"
+    protocol: https
+    requireLoopback: true
+outbound:
+  - { name: web, listen: "127.0.0.1:15001", protocol: http, servce: orders }
+  - { name: db, listen: "127.0.0.1:15001", protocol: tcp, service: ledger }
+services:
+  - name: orders
+    identity: spiffe://shop.example/orders
+    endpoints: []
+    timeout: 2
+limits:
+  head: 1ms
+policy: { file: policy.yaml }
+"#;
+    let findings = Sidecar::parse(text, Path::new("sidecar.yaml")).unwrap_err();
+    let lines: Vec<usize> = findings.0.iter().map(|finding| finding.line).collect();
+    assert_eq!(
+        lines,
+        [2, 3, 6, 8, 9, 11, 11, 12, 12, 16, 17, 19],
+        "{findings}"
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_one_finding_about_the_whole() {
+    let findings = Sidecar::load(Path::new("/nonexistent/sidecar.yaml")).unwrap_err();
+    assert_eq!(
+        findings.to_string(),
+        "/nonexistent/sidecar.yaml: cannot be read: No such file or directory (os error 2); check the path and its permissions"
+    );
+}

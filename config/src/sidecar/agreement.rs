@@ -83,7 +83,7 @@ fn hosts_differ(root: &Value<'_>) {
     }
 }
 
-/// A listener: where it is written (its section or the document, if it is not), its name there, its address.
+/// A listener: where its address is written (the document, if it is not), what it is of, its address.
 struct Listener<'d> {
     value: Value<'d>,
     at: String,
@@ -95,7 +95,7 @@ fn listeners<'d>(root: &Value<'d>) -> Vec<Listener<'d>> {
     let listed = |item: Value<'d>, address: Option<Address>| {
         let value = item.get("listen")?;
         Some(Listener {
-            at: value.at.clone(),
+            at: item.at.clone(),
             value,
             written: true,
             address: address?,
@@ -122,7 +122,7 @@ fn listeners<'d>(root: &Value<'d>) -> Vec<Listener<'d>> {
             None => key.fallback(),
         };
         let value = holder.and_then(|holder| holder.get("listen"));
-        let (written, at) = (value.is_some(), format!("{section}.listen"));
+        let (written, at) = (value.is_some(), section.to_string());
         all.extend(address.map(|address| Listener {
             value: value.unwrap_or_else(|| root.clone()),
             at,
