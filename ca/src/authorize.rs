@@ -125,3 +125,60 @@ impl Grant {
         self.ttl
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn check(id: &str, ttl_s: u64, wanted: Result<(), &str>) {
+        let ours = TrustDomain::parse("shop.example").unwrap();
+        let id = SpiffeId::parse(id).unwrap();
+        let decided = Grant::decide(&ours, &id, Duration::from_secs(ttl_s), TTL_MAX);
+        let seen = decided.map(|grant| assert_eq!(grant.id(), &id));
+        assert_eq!(
+            seen.map_err(|refused| refused.reason()),
+            wanted,
+            "{id} for {ttl_s}s"
+        );
+    }
+
+    #[test]
+    fn only_own_and_unreserved_identities_are_granted_for_a_bounded_time() {
+        check("spiffe://shop.example/orders", 3600, Ok(()));
+        check("spiffe://shop.example/orders", 10, Ok(()));
+        check("spiffe://shop.example/orders", 86_400, Ok(()));
+        check("spiffe://shop.example/orders", 9, Err("ttl_out_of_bounds"));
+        check("spiffe://shop.example/orders", 0, Err("ttl_out_of_bounds"));
+        check(
+            "spiffe://shop.example/orders",
+            86_401,
+            Err("ttl_out_of_bounds"),
+        );
+        check(
+            "spiffe://shop.example/orders",
+            u64::MAX,
+            Err("ttl_out_of_bounds"),
+        );
+        for foreign in [
+            "spiffe://shop.example.org/orders",
+            "spiffe://example/orders",
+            "spiffe://sub.shop.example/orders",
+        ] {
+            check(foreign, 3600, Err("foreign_trust_domain"));
+        }
+        for reserved in ["ca", "anything", "a/b", "countersign/ca"] {
+            let id = format!("spiffe://shop.example/countersign/{reserved}");
+            check(&id, 3600, Err("reserved_id"));
+        }
+        // Names that only look like the CA's.
+        for free in [
+            "countersign",
+            "Countersign/ca",
+            "countersigned/ca",
+            "x/countersign/ca",
+        ] {
+            check(&format!("spiffe://shop.example/{free}"), 3600, Ok(()));
+        }
+    }
+}

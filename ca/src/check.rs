@@ -326,3 +326,6 @@ fn expected(template: &Template, by: By<'_>) -> Vec<Expected> {
     }
     all
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,7 +80,7 @@ pub fn sign(template: Template, by: By<'_>) -> Result<Signed, SignFailed> {
     })
 }
 
-fn parameters(template: &Template) -> Result<CertificateParams, SignFailed> {
+pub(crate) fn parameters(template: &Template) -> Result<CertificateParams, SignFailed> {
     let date = |unix_s: u64| {
         let unix_s = i64::try_from(unix_s).map_err(|_| SignFailed { source: None })?;
         OffsetDateTime::from_unix_timestamp(unix_s).map_err(|_| SignFailed { source: None })

@@ -313,3 +313,58 @@ fn within(
         not_after_s: not_after_s.min(now_s + life_s),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::key::KeyType;
+    use identity::Key;
+
+    const PARENT: Validity = Validity {
+        not_before_s: 1_000_000,
+        not_after_s: 2_000_000,
+    };
+
+    fn check(now_s: u64, life_s: u64, wanted: Result<(u64, u64), &str>) {
+        let made = within(Profile::Issuer, PARENT, now_s, life_s)
+            .map(|validity| (validity.not_before_s, validity.not_after_s))
+            .map_err(|refused| refused.reason());
+        assert_eq!(made, wanted, "at {now_s} for {life_s}");
+    }
+
+    #[test]
+    fn a_child_begins_a_minute_early_and_stays_within_its_parent() {
+        check(1_500_000, 3600, Ok((1_499_940, 1_503_600)));
+        check(1_000_000, 3600, Ok((1_000_000, 1_003_600)));
+        check(1_000_060, 3600, Ok((1_000_000, 1_003_660)));
+        check(1_999_000, 3600, Ok((1_998_940, 2_000_000)));
+        check(1_999_999, 3600, Ok((1_999_939, 2_000_000)));
+        check(2_000_000, 3600, Err("issuer_ended"));
+        check(9_000_000, 3600, Err("issuer_ended"));
+        check(999_999, 3600, Err("clock_before_parent"));
+    }
+
+    #[test]
+    fn a_clock_that_is_absurd_is_refused_and_never_panics() {
+        let domain = TrustDomain::parse("shop.example").unwrap();
+        let key = PublicKey::from_spki(&Key::generate().unwrap().spki()).unwrap();
+        assert_eq!(key.key_type(), KeyType::P256);
+        let before_1970 = UNIX_EPOCH - Duration::from_secs(1);
+        let year_9999 = UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+        for clock in [before_1970, UNIX_EPOCH, year_9999] {
+            let serial = Serial::from_random([0; 20]);
+            let refused = Template::root(&domain, &key, serial, clock).unwrap_err();
+            assert_eq!(refused.reason(), "clock_absurd", "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_serial_is_positive_and_always_of_twenty_octets() {
+        for random in [[0; 20], [0xff; 20], [0x80; 20]] {
+            let serial = Serial::from_random(random);
+            assert!((0x40..0x80).contains(&serial.octets()[0]), "{serial}");
+            assert_eq!(serial.octets()[1..], random[1..]);
+        }
+    }
+}

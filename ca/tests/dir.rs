@@ -106,7 +106,7 @@ fn nothing_that_is_there_is_ever_overwritten() {
             fs::write(path.join("precious"), "").unwrap();
         }),
         ("another CA", |path| {
-            drop(Dir::create(path, &authority()).unwrap())
+            drop(Dir::create(path, &authority()).unwrap());
         }),
         ("a link to an empty folder", |path| {
             let target = path.with_file_name("target");
@@ -114,7 +114,7 @@ fn nothing_that_is_there_is_ever_overwritten() {
             symlink(target, path).unwrap();
         }),
         ("a link to nothing", |path| {
-            symlink("nowhere", path).unwrap()
+            symlink("nowhere", path).unwrap();
         }),
     ];
     for (what, put) in table {
@@ -369,7 +369,7 @@ fn a_folder_that_is_not_in_order_is_refused_with_its_reason() {
             "a key that others may read",
             |ca| {
                 fs::set_permissions(ca.join("issuer/key.pem"), fs::Permissions::from_mode(0o640))
-                    .unwrap()
+                    .unwrap();
             },
             "dir_key_readable",
         ),

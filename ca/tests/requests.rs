@@ -80,7 +80,7 @@ fn nothing_but_the_key(leaf: &Checked, csr: &Csr) {
                 assert_eq!((basic.ca, basic.path_len_constraint), (false, None));
             }
             ParsedExtension::KeyUsage(usage) => {
-                assert_eq!(usage.flags, 1, "digitalSignature alone")
+                assert_eq!(usage.flags, 1, "digitalSignature alone");
             }
             ParsedExtension::ExtendedKeyUsage(purposes) => {
                 assert!(purposes.server_auth && purposes.client_auth && !purposes.any);
