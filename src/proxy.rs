@@ -1,12 +1,64 @@
 //! `countersign proxy`.
+
 use crate::failure::Failure;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The sidecar.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Proxy {}
+#[command(after_help = "Example: countersign proxy --config sidecar.yaml")]
+pub(crate) struct Proxy {
+    /// The sidecar's document; it, its policy and its certificates are watched and taken when they change
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// How long connections may take to end after SIGTERM or SIGINT.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 impl Proxy {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        Err(Failure::Unfit("proxy: not supported yet".into()))
+        let runtime = runtime().map_err(|error| {
+            Failure::Unfit(format!(
+                "cannot start threads: {error}; is a limit of processes reached?"
+            ))
+        })?;
+        runtime.block_on(self.serve())
+    }
+    async fn serve(self) -> Result<ExitCode, Failure> {
+        let unfit =
+            |error: std::io::Error| Failure::Unfit(format!("cannot listen to signals: {error}"));
+        let (mut terminate, mut interrupt) = (
+            signal(SignalKind::terminate()).map_err(unfit)?,
+            signal(SignalKind::interrupt()).map_err(unfit)?,
+        );
+        let running = ::proxy::start(&self.config)
+            .await
+            .map_err(|error| Failure::Unfit(error.to_string()))?;
+        let why = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        tracing::info!("{why}: ending, at most {} s", PATIENCE.as_secs());
+        let cut = running.end(PATIENCE).await;
+        tracing::info!(cut, "ended; {cut} connections were cut");
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// One thread where there is one processor: there a second only adds hand-overs between them.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    if threads == 1 {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads)
+            .enable_all()
+            .build()
     }
 }

@@ -60,6 +60,37 @@ pub struct AccessRecord<'a> {
     pub error: &'a str,
 }
 
+impl AccessRecord<'_> {
+    /// A record of which nothing is known but its direction.
+    #[must_use]
+    pub const fn of(direction: Direction) -> Self {
+        Self {
+            direction,
+            listener: "",
+            local_id: "",
+            peer_id: "",
+            method: "",
+            path: "",
+            host: "",
+            service: "",
+            endpoint: "",
+            status: 0,
+            verdict: Verdict::None,
+            rule: "",
+            reason: "",
+            decision_id: None,
+            duration: Duration::ZERO,
+            upstream: None,
+            request_bytes: 0,
+            response_bytes: 0,
+            trace_id: "",
+            span_id: "",
+            tls_group: "",
+            error: "",
+        }
+    }
+}
+
 /// Appends the record's line, newline included. Names come from the table, whose order this function follows.
 pub(super) fn encode(record: &AccessRecord<'_>, time: &[u8], line: &mut Vec<u8>) {
     let decision_id = record.decision_id.map(DecisionId::hex);

@@ -1,0 +1,304 @@
+//! The sockets that are open, and how a new configuration changes them.
+//!
+//! 1. A listener whose description did not change is never rebuilt.
+//! 2. All that are new are bound before anything changes: a taken port refuses the whole reload.
+//! 3. One that is gone stops accepting at once; its connections end after what is in flight.
+
+use crate::inbound::Inbound;
+use crate::outbound::Outbound;
+use crate::pages::Pages;
+use crate::world::World;
+use config::Address;
+use config::sidecar::{Protocol, Sidecar};
+use daemon::bind::{self, BindError, Listener};
+use daemon::drain::{self, Drain};
+use daemon::{accept, admin, pages};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::UnixListener;
+
+/// What a listener is: two with the same description are the same listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Description {
+    /// From the network to the app.
+    Inbound(String, Protocol, Address),
+    /// From the app to the network.
+    Outbound(String, Protocol, Address),
+    /// `/metrics`.
+    Metrics(Address),
+    /// `/started`, `/ready`, `/live`.
+    Health(Address),
+    /// The admin pages.
+    Admin(Address),
+    /// The admin socket.
+    AdminSocket(PathBuf),
+}
+
+impl Description {
+    /// Everything that a configuration asks for.
+    pub(crate) fn all(config: &Sidecar) -> Vec<Self> {
+        let inbound = config
+            .inbound
+            .iter()
+            .map(|it| Self::Inbound(it.name.clone(), it.protocol, it.listen.clone()));
+        let outbound = config
+            .outbound
+            .iter()
+            .map(|it| Self::Outbound(it.name.clone(), it.protocol, it.listen.clone()));
+        let pages = [
+            Self::Metrics(config.metrics.clone()),
+            Self::Health(config.health.clone()),
+            Self::Admin(config.admin.listen.clone()),
+        ];
+        let socket = config
+            .admin
+            .socket
+            .iter()
+            .map(|path| Self::AdminSocket(path.clone()));
+        inbound.chain(outbound).chain(pages).chain(socket).collect()
+    }
+    /// Its name in logs.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Inbound(name, ..) | Self::Outbound(name, ..) => name,
+            Self::Metrics(_) => "metrics",
+            Self::Health(_) => "health",
+            Self::Admin(_) => "admin",
+            Self::AdminSocket(_) => "admin socket",
+        }
+    }
+    fn address(&self) -> Option<&Address> {
+        match self {
+            Self::Inbound(_, _, address) | Self::Outbound(_, _, address) => Some(address),
+            Self::Metrics(address) | Self::Health(address) | Self::Admin(address) => Some(address),
+            Self::AdminSocket(_) => None,
+        }
+    }
+}
+
+/// A bound socket that nobody accepts from yet.
+enum Bound {
+    Tcp(Listener),
+    Unix(UnixListener),
+}
+
+/// What was bound for the next configuration.
+pub(crate) struct Fresh(Vec<(Description, Bound)>);
+
+struct Open {
+    description: Description,
+    local: Option<SocketAddr>,
+    drain: Drain,
+}
+
+/// The open listeners of one sidecar.
+#[derive(Default)]
+pub(crate) struct Listeners(Vec<Open>);
+
+/// Why a configuration's listeners cannot be opened.
+#[derive(Debug)]
+pub enum ListenError {
+    /// A socket could not be bound.
+    Bind(BindError),
+    /// An address stays and what listens there changes: the old one would have to go before the new one is known to come.
+    Changed {
+        /// Its name in the new configuration.
+        name: String,
+        /// The address.
+        address: Address,
+    },
+}
+
+impl std::fmt::Display for ListenError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bind(error) => write!(f, "{error}"),
+            Self::Changed { name, address } => {
+                write!(
+                    f,
+                    "listener {name}: {address} is open under another name or protocol; restart, or give the new listener another address"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for ListenError {}
+
+impl Listeners {
+    /// Binds what a configuration asks for beyond what is open.
+    pub(crate) async fn bind(&self, config: &Sidecar) -> Result<Fresh, ListenError> {
+        let mut fresh = Vec::new();
+        for description in Description::all(config) {
+            if self.0.iter().any(|open| open.description == description) {
+                continue;
+            }
+            let bound = match (&description, description.address()) {
+                (Description::AdminSocket(path), _) => {
+                    Bound::Unix(bind::unix(path, 0o600).map_err(ListenError::Bind)?)
+                }
+                (_, Some(address)) => {
+                    self.refuse_change(&description, address)?;
+                    Bound::Tcp(bind::listen(address).await.map_err(ListenError::Bind)?)
+                }
+                (_, None) => continue,
+            };
+            fresh.push((description, bound));
+        }
+        Ok(Fresh(fresh))
+    }
+    fn refuse_change(
+        &self,
+        description: &Description,
+        address: &Address,
+    ) -> Result<(), ListenError> {
+        // Port 0 is another port every time.
+        let free = matches!(address, Address::Tcp { port: 0, .. });
+        if !free
+            && self
+                .0
+                .iter()
+                .any(|open| open.description.address() == Some(address))
+        {
+            return Err(ListenError::Changed {
+                name: description.name().to_owned(),
+                address: address.clone(),
+            });
+        }
+        Ok(())
+    }
+    /// Opens what was bound, closes what the configuration no longer asks for. `patience` is how long the connections of a
+    /// closed listener may take.
+    pub(crate) fn apply(
+        &mut self,
+        fresh: Fresh,
+        config: &Sidecar,
+        world: &Arc<World>,
+        pages: &Arc<Pages>,
+        patience: Duration,
+    ) {
+        for (description, bound) in fresh.0 {
+            self.0.push(open(description, bound, world, pages));
+        }
+        let wanted = Description::all(config);
+        let (kept, gone): (Vec<Open>, Vec<Open>) = self
+            .0
+            .drain(..)
+            .partition(|open| wanted.contains(&open.description));
+        self.0 = kept;
+        for open in gone {
+            tracing::info!(listener = open.description.name(), "closed");
+            tokio::spawn(async move { open.drain.start_and_wait(patience).await });
+        }
+    }
+    /// Where a listener listens, by its name in the configuration, or `metrics`, `health`, `admin`.
+    pub(crate) fn address(&self, name: &str) -> Option<SocketAddr> {
+        self.0
+            .iter()
+            .find(|open| open.description.name() == name)?
+            .local
+    }
+    /// Ends all: what carries traffic first, the pages last. Returns how many connections were cut.
+    pub(crate) async fn end(&mut self, patience: Duration) -> usize {
+        let carries = |open: &Open| {
+            matches!(
+                open.description,
+                Description::Inbound(..) | Description::Outbound(..)
+            )
+        };
+        let (traffic, pages): (Vec<Open>, Vec<Open>) = self.0.drain(..).partition(carries);
+        for open in &traffic {
+            open.drain.start();
+        }
+        let ends = tokio::time::Instant::now() + patience;
+        let mut cut = 0;
+        for open in &traffic {
+            cut += open
+                .drain
+                .start_and_wait(ends.saturating_duration_since(tokio::time::Instant::now()))
+                .await;
+        }
+        for open in &pages {
+            open.drain.start_and_wait(Duration::ZERO).await;
+        }
+        cut
+    }
+}
+
+fn open(description: Description, bound: Bound, world: &Arc<World>, pages: &Arc<Pages>) -> Open {
+    let (drain, draining) = drain::pair();
+    let local = match bound {
+        Bound::Tcp(listener) => {
+            let local = listener.local_addr();
+            tracing::info!(listener = description.name(), address = %local, "listening on {local}");
+            open_tcp(&description, listener, draining, world, pages);
+            Some(local)
+        }
+        Bound::Unix(listener) => {
+            let pages = pages.clone();
+            tokio::spawn(admin::serve_unix(listener, draining, move |request| {
+                let pages = pages.clone();
+                async move { pages.admin(&request) }
+            }));
+            None
+        }
+    };
+    Open {
+        description,
+        local,
+        drain,
+    }
+}
+
+fn open_tcp(
+    description: &Description,
+    listener: Listener,
+    draining: drain::Draining,
+    world: &Arc<World>,
+    own: &Arc<Pages>,
+) {
+    let stop = draining.clone();
+    let own = own.clone();
+    match description {
+        Description::Inbound(name, protocol, _) => {
+            let inbound = Arc::new(Inbound {
+                name: name.as_str().into(),
+                protocol: *protocol,
+                world: world.clone(),
+            });
+            tokio::spawn(accept::run(listener, draining, move |socket, from| {
+                inbound.clone().serve(socket, from, stop.clone())
+            }));
+        }
+        Description::Outbound(name, protocol, _) => {
+            let outbound = Arc::new(Outbound {
+                name: name.as_str().into(),
+                protocol: *protocol,
+                world: world.clone(),
+            });
+            tokio::spawn(accept::run(listener, draining, move |socket, _| {
+                outbound.clone().serve(socket, stop.clone())
+            }));
+        }
+        Description::Metrics(_) => {
+            tokio::spawn(pages::serve(listener, draining, move |request| {
+                let own = own.clone();
+                async move { own.metrics(&request) }
+            }));
+        }
+        Description::Health(_) => {
+            tokio::spawn(pages::serve(listener, draining, move |request| {
+                let own = own.clone();
+                async move { own.health(&request).await }
+            }));
+        }
+        Description::Admin(_) | Description::AdminSocket(_) => {
+            tokio::spawn(admin::serve_tcp(listener, draining, move |request| {
+                let own = own.clone();
+                async move { own.admin(&request) }
+            }));
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The inbound handshake: a socket becomes an authenticated peer, or ends with its own reason before a byte reaches the app.
+
+use identity::{Alpn, Generation, Peer, Refused};
+use rustls::NamedGroup;
+use rustls::crypto::SupportedKxGroup;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// A peer that proved who it is.
+pub(crate) struct Authenticated {
+    /// The session.
+    pub(crate) stream: TlsStream<TcpStream>,
+    /// Who it is.
+    pub(crate) peer: Peer,
+    /// Whether it asked for HTTP/2. No ALPN on an http listener is HTTP/1.1.
+    pub(crate) http2: bool,
+    /// The key exchange group.
+    pub(crate) tls_group: &'static str,
+}
+
+/// Why a handshake did not end well.
+#[derive(Debug)]
+pub(crate) enum Unproven {
+    /// The peer sent nothing in time.
+    Silent,
+    /// It began and did not finish in time.
+    TimedOut,
+    /// It speaks HTTP in clear text.
+    PlainHttp,
+    /// It speaks something else.
+    NotTls,
+    /// Its certificate was refused.
+    Identity(Refused),
+    /// The handshake failed otherwise, or the socket did.
+    Handshake(io::Error),
+}
+
+impl Unproven {
+    /// A label that never changes.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::TimedOut => "handshake_timeout",
+            Self::PlainHttp => "plain_http",
+            Self::NotTls => "not_tls",
+            Self::Identity(refused) => refused.reason(),
+            Self::Handshake(error) => identity::handshake_reason(error),
+        }
+    }
+}
+
+impl std::fmt::Display for Unproven {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Silent => write!(f, "it sent nothing in time"),
+            Self::TimedOut => write!(f, "it did not finish the TLS handshake in time"),
+            Self::PlainHttp => write!(f, "it speaks HTTP in clear text: call through a sidecar"),
+            Self::NotTls => write!(f, "it does not speak TLS"),
+            Self::Identity(refused) => write!(f, "{refused}"),
+            Self::Handshake(error) => write!(f, "the TLS handshake failed: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Unproven {}
+
+/// Shakes hands within `within`, and judges the peer again when it is done.
+pub(crate) async fn accept(
+    socket: TcpStream,
+    generation: &Arc<Generation>,
+    alpn: Alpn,
+    within: Duration,
+) -> Result<Authenticated, Unproven> {
+    let deadline = tokio::time::Instant::now() + within;
+    let first = tokio::time::timeout_at(deadline, first_byte(&socket))
+        .await
+        .map_err(|_| Unproven::Silent)??;
+    match first {
+        0x16 => {}
+        byte if byte.is_ascii_alphabetic() => return Err(Unproven::PlainHttp),
+        _ => return Err(Unproven::NotTls),
+    }
+    let shaking = TlsAcceptor::from(generation.server(alpn)).accept(socket);
+    let stream = tokio::time::timeout_at(deadline, shaking)
+        .await
+        .map_err(|_| Unproven::TimedOut)?
+        .map_err(unproven)?;
+    let session = stream.get_ref().1;
+    let peer = generation
+        .judge_client(session.peer_certificates())
+        .map_err(Unproven::Identity)?;
+    let http2 = session.alpn_protocol() == Some(b"h2");
+    let tls_group = group(session.negotiated_key_exchange_group());
+    Ok(Authenticated {
+        stream,
+        peer,
+        http2,
+        tls_group,
+    })
+}
+
+/// The first byte, left in the socket: it tells TLS from clear text and from garbage.
+async fn first_byte(socket: &TcpStream) -> Result<u8, Unproven> {
+    let mut byte = [0];
+    match socket.peek(&mut byte).await {
+        Ok(0) => Err(Unproven::Handshake(io::ErrorKind::UnexpectedEof.into())),
+        Ok(_) => Ok(byte[0]),
+        Err(error) => Err(Unproven::Handshake(error)),
+    }
+}
+
+fn unproven(error: io::Error) -> Unproven {
+    match refusal_of(&error) {
+        Some(refused) => Unproven::Identity(refused),
+        None => Unproven::Handshake(error),
+    }
+}
+
+/// The refusal of a certificate inside of what the TLS stream reports.
+pub(crate) fn refusal_of(error: &io::Error) -> Option<Refused> {
+    identity::refusal(error.get_ref()?.downcast_ref::<rustls::Error>()?)
+}
+
+/// The name of a key exchange group, as logs and metrics show it.
+pub(crate) fn group(group: Option<&'static dyn SupportedKxGroup>) -> &'static str {
+    match group.map(SupportedKxGroup::name) {
+        Some(NamedGroup::X25519MLKEM768) => "X25519MLKEM768",
+        Some(NamedGroup::X25519) => "X25519",
+        Some(NamedGroup::secp256r1) => "secp256r1",
+        Some(NamedGroup::secp384r1) => "secp384r1",
+        Some(_) => "other",
+        None => "",
+    }
+}

@@ -1,0 +1,397 @@
+//! Connections kept for the next request.
+//!
+//! HTTP/1: a stack per endpoint, last in first out, so that few stay warm. HTTP/2: few connections per endpoint, the one
+//! with the fewest streams is taken, another is dialled when all are full. Dialling is shared: a burst on an empty
+//! HTTP/2 pool makes one connection.
+
+use super::{Connected, DialError, How, Io, dial};
+use crate::answer::Refusal;
+use crate::request_body::RequestBody;
+use crate::version::Version;
+use config::Address;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use identity::Alpn;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+/// Bounds and addresses of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UpstreamConfig {
+    /// Where it is reached.
+    pub(crate) endpoints: Vec<Address>,
+    /// Bytes of a response head.
+    pub(crate) header_bytes: usize,
+    /// Fields of a response head.
+    pub(crate) headers: usize,
+    /// Time to connect.
+    pub(crate) connect: Duration,
+    /// Time to shake hands.
+    pub(crate) handshake: Duration,
+    /// A kept connection is closed after this long without a request. Below the peer's own bound, so that we close first.
+    pub(crate) idle: Duration,
+}
+
+/// An HTTP/1 connection per request in flight: what a burst leaves behind beyond this many is closed.
+const IDLE_H1_MAX: usize = 512;
+/// Connections to one endpoint over HTTP/2; beyond it streams queue in the last ones.
+const H2_CONNECTIONS_MAX: usize = 8;
+/// Streams on one connection before another is dialled: below the 250 that a sidecar of ours allows, and more than the 100
+/// of most servers, where the rest waits in the connection's own queue.
+const H2_STREAMS_MAX: usize = 200;
+/// Small enough to bound what one slow stream holds, large enough not to throttle a fast one on a local network.
+const H2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+const H2_CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+
+/// Endpoints and the connections to them.
+pub(crate) struct Upstream {
+    config: UpstreamConfig,
+    how: How,
+    endpoints: Vec<Arc<Endpoint>>,
+    next: AtomicUsize,
+}
+
+/// One endpoint and its connections.
+pub(crate) struct Endpoint {
+    address: Address,
+    label: Arc<str>,
+    h1: Mutex<Vec<IdleH1>>,
+    h2: Mutex<Vec<Arc<H2>>>,
+    /// Held while an HTTP/2 connection is dialled: who waits for it finds the connection instead of dialling another.
+    dialling: tokio::sync::Mutex<()>,
+}
+
+struct IdleH1 {
+    link: H1,
+    since: Instant,
+}
+
+/// An HTTP/1 connection's sending half.
+struct H1 {
+    sender: http1::SendRequest<RequestBody>,
+    tls_group: &'static str,
+    ends: Option<SystemTime>,
+}
+
+struct H2 {
+    sender: http2::SendRequest<RequestBody>,
+    streams: AtomicUsize,
+    tls_group: &'static str,
+    ends: Option<SystemTime>,
+}
+
+/// A connection in use by one request.
+pub(crate) struct Lease {
+    endpoint: Arc<Endpoint>,
+    link: Link,
+}
+
+enum Link {
+    H1(Option<H1>),
+    H2(Arc<H2>),
+}
+
+impl Link {
+    /// One more stream on a shared connection.
+    fn h2(link: Arc<H2>) -> Self {
+        link.streams.fetch_add(1, Ordering::Relaxed);
+        Self::H2(link)
+    }
+}
+
+/// Poisoning means that a panic happened elsewhere while pushing or popping: the list itself is whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// No new request starts on a connection whose peer's or own leaf has ended.
+fn has_ended(ends: Option<SystemTime>) -> bool {
+    ends.is_some_and(|ends| ends <= SystemTime::now())
+}
+
+impl Upstream {
+    /// An upstream without connections.
+    pub(crate) fn new(config: UpstreamConfig, how: How) -> Arc<Self> {
+        let endpoint = |address: &Address| {
+            Arc::new(Endpoint {
+                address: address.clone(),
+                label: address.to_string().into(),
+                h1: Mutex::default(),
+                h2: Mutex::default(),
+                dialling: tokio::sync::Mutex::default(),
+            })
+        };
+        let endpoints = config.endpoints.iter().map(endpoint).collect();
+        let upstream = Arc::new(Self {
+            config,
+            how,
+            endpoints,
+            next: AtomicUsize::new(0),
+        });
+        tokio::spawn(reap(Arc::downgrade(&upstream), upstream.config.idle));
+        upstream
+    }
+    /// What it was made from.
+    pub(crate) fn config(&self) -> &UpstreamConfig {
+        &self.config
+    }
+    /// How it is spoken to.
+    pub(crate) fn how(&self) -> &How {
+        &self.how
+    }
+    /// A connection for one request: a kept one, or a new one to the first endpoint, from the next in turn, that takes it.
+    /// Nothing was sent when dialling failed, so that the next endpoint may be tried whatever the method.
+    pub(crate) async fn lease(&self, version: Version) -> Result<Lease, Refusal> {
+        let mut last = None;
+        for endpoint in self.in_turn() {
+            let link = match version {
+                Version::Http1 => self.h1(endpoint).await,
+                Version::Http2 => self.h2(endpoint).await,
+            };
+            match link {
+                Ok(link) => {
+                    return Ok(Lease {
+                        endpoint: endpoint.clone(),
+                        link,
+                    });
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(self.refusal(last))
+    }
+    async fn h1(&self, endpoint: &Endpoint) -> Result<Link, DialError> {
+        if let Some(link) = endpoint.kept_h1().await {
+            return Ok(Link::H1(Some(link)));
+        }
+        let connected = self.connect(endpoint, Alpn::Http1).await?;
+        let link = start_h1(connected, &self.config, self.own_end()).await?;
+        Ok(Link::H1(Some(link)))
+    }
+    async fn h2(&self, endpoint: &Endpoint) -> Result<Link, DialError> {
+        if let Some(link) = endpoint.kept_h2() {
+            return Ok(Link::h2(link));
+        }
+        let _dialling = endpoint.dialling.lock().await;
+        if let Some(link) = endpoint.kept_h2() {
+            return Ok(Link::h2(link));
+        }
+        let connected = self.connect(endpoint, Alpn::Http2).await?;
+        let link = start_h2(connected, &self.config, self.own_end()).await?;
+        lock(&endpoint.h2).push(link.clone());
+        Ok(Link::h2(link))
+    }
+    /// A connection of its own, for bytes.
+    pub(crate) async fn tcp(&self) -> Result<(Connected, Arc<str>), Refusal> {
+        let mut last = None;
+        for endpoint in self.in_turn() {
+            match self.connect(endpoint, Alpn::None).await {
+                Ok(connected) => return Ok((connected, endpoint.label.clone())),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(self.refusal(last))
+    }
+    fn in_turn(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        let start = if self.endpoints.len() > 1 {
+            self.next.fetch_add(1, Ordering::Relaxed)
+        } else {
+            0
+        };
+        let count = self.endpoints.len();
+        (0..count).map(move |n| &self.endpoints[(start.wrapping_add(n)) % count])
+    }
+    fn refusal(&self, last: Option<DialError>) -> Refusal {
+        last.map_or_else(
+            || Refusal::unsent(crate::answer::Cause::Unavailable, "no_endpoint"),
+            |error| error.refusal(&self.how),
+        )
+    }
+    async fn connect(&self, endpoint: &Endpoint, alpn: Alpn) -> Result<Connected, DialError> {
+        dial(
+            &endpoint.address,
+            &self.how,
+            alpn,
+            self.config.connect,
+            self.config.handshake,
+        )
+        .await
+    }
+    fn own_end(&self) -> Option<SystemTime> {
+        match &self.how {
+            How::Plain => None,
+            How::Mutual { generation, .. } => Some(generation.svid().leaf().not_after),
+        }
+    }
+}
+
+fn ends(connected: &Connected, own: Option<SystemTime>) -> Option<SystemTime> {
+    let peer = connected.peer.as_ref().map(|peer| peer.not_after);
+    match (peer, own) {
+        (Some(peer), Some(own)) => Some(peer.min(own)),
+        (peer, own) => peer.or(own),
+    }
+}
+
+async fn start_h1(
+    connected: Connected,
+    config: &UpstreamConfig,
+    own: Option<SystemTime>,
+) -> Result<H1, DialError> {
+    let ends = ends(&connected, own);
+    let Connected { io, tls_group, .. } = connected;
+    let mut builder = http1::Builder::new();
+    builder
+        .max_headers(config.headers)
+        .max_header_size(config.header_bytes)
+        .max_buf_size(config.header_bytes.max(16 * 1024));
+    let (sender, connection) = builder
+        .handshake::<TokioIo<Io>, RequestBody>(TokioIo::new(io))
+        .await
+        .map_err(broken)?;
+    // The connection ends by itself when its sender is dropped; what ended it shows in the request it was carrying.
+    tokio::spawn(connection);
+    Ok(H1 {
+        sender,
+        tls_group,
+        ends,
+    })
+}
+
+async fn start_h2(
+    connected: Connected,
+    config: &UpstreamConfig,
+    own: Option<SystemTime>,
+) -> Result<Arc<H2>, DialError> {
+    let ends = ends(&connected, own);
+    let to_peer = connected.peer.is_some();
+    let Connected { io, tls_group, .. } = connected;
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(H2_STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES)
+        .max_header_list_size(u32::try_from(config.header_bytes).unwrap_or(u32::MAX))
+        .max_send_buf_size(256 * 1024);
+    if to_peer {
+        // Apps take pings for abuse (too_many_pings cuts streams); peers of ours expect them.
+        builder
+            .keep_alive_interval(Duration::from_secs(30))
+            .keep_alive_timeout(Duration::from_secs(10));
+    }
+    let (sender, connection) = builder.handshake(TokioIo::new(io)).await.map_err(broken)?;
+    tokio::spawn(connection);
+    Ok(Arc::new(H2 {
+        sender,
+        streams: AtomicUsize::new(0),
+        tls_group,
+        ends,
+    }))
+}
+
+fn broken(error: hyper::Error) -> DialError {
+    DialError::Connect(std::io::Error::other(error))
+}
+
+impl Endpoint {
+    async fn kept_h1(&self) -> Option<H1> {
+        loop {
+            let IdleH1 { mut link, .. } = lock(&self.h1).pop()?;
+            if has_ended(link.ends) || link.sender.is_closed() {
+                continue;
+            }
+            // Given back when the last byte of the answer came: its task may still have to turn around.
+            if link.sender.ready().await.is_ok() {
+                return Some(link);
+            }
+        }
+    }
+    fn kept_h2(&self) -> Option<Arc<H2>> {
+        let mut known = lock(&self.h2);
+        known.retain(|link| !link.sender.is_closed() && !has_ended(link.ends));
+        let least = known
+            .iter()
+            .min_by_key(|link| link.streams.load(Ordering::Relaxed))?;
+        let full = least.streams.load(Ordering::Relaxed) >= H2_STREAMS_MAX;
+        (!full || known.len() >= H2_CONNECTIONS_MAX).then(|| least.clone())
+    }
+    fn close_idle(&self, idle: Duration) {
+        lock(&self.h1).retain(|kept| kept.since.elapsed() < idle && !kept.link.sender.is_closed());
+        lock(&self.h2).retain(|link| !link.sender.is_closed());
+    }
+}
+
+/// Closes what was kept too long, until the upstream is gone.
+async fn reap(upstream: Weak<Upstream>, idle: Duration) {
+    let mut tick = tokio::time::interval((idle / 4).max(Duration::from_millis(100)));
+    loop {
+        tick.tick().await;
+        let Some(upstream) = upstream.upgrade() else {
+            return;
+        };
+        for endpoint in &upstream.endpoints {
+            endpoint.close_idle(idle);
+        }
+    }
+}
+
+/// A request that was not answered: what became of it.
+pub(crate) enum Unanswered {
+    /// Not a byte was sent: here it is again.
+    Unsent(Box<http::Request<RequestBody>>),
+    /// It may have reached the app.
+    Sent(hyper::Error),
+}
+
+impl Lease {
+    /// Sends the request and awaits the response head.
+    pub(crate) async fn send(
+        &mut self,
+        request: http::Request<RequestBody>,
+    ) -> Result<http::Response<hyper::body::Incoming>, Unanswered> {
+        let sent = match &mut self.link {
+            Link::H1(Some(link)) => link.sender.try_send_request(request).await,
+            Link::H1(None) => return Err(Unanswered::Unsent(Box::new(request))),
+            Link::H2(link) => link.sender.clone().try_send_request(request).await,
+        };
+        sent.map_err(|mut error| match error.take_message() {
+            Some(request) => Unanswered::Unsent(Box::new(request)),
+            None => Unanswered::Sent(error.into_error()),
+        })
+    }
+    /// The endpoint, as it is logged.
+    pub(crate) fn endpoint(&self) -> &Arc<str> {
+        &self.endpoint.label
+    }
+    /// The key exchange group of its handshake.
+    pub(crate) fn tls_group(&self) -> &'static str {
+        match &self.link {
+            Link::H1(link) => link.as_ref().map_or("", |link| link.tls_group),
+            Link::H2(link) => link.tls_group,
+        }
+    }
+    /// The answer has ended: the connection is free. A lease that is dropped without it closes its HTTP/1 connection.
+    pub(crate) fn give_back(&mut self) {
+        if let Link::H1(link) = &mut self.link
+            && let Some(link) = link.take()
+            && !link.sender.is_closed()
+        {
+            let mut kept = lock(&self.endpoint.h1);
+            if kept.len() < IDLE_H1_MAX {
+                kept.push(IdleH1 {
+                    link,
+                    since: Instant::now(),
+                });
+            }
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Link::H2(link) = &self.link {
+            link.streams.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What the files ask for: read, checked, and compared with what is in force.
+
+use crate::listeners::ListenError;
+use crate::snapshot::Ingredients;
+use config::sidecar::{LogTarget, Sidecar as Config};
+use config::{Finding, Findings};
+use identity::source::files::FilesError;
+use policy::Rules;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use telemetry::{AccessLog, SidecarMetrics};
+
+/// Why a sidecar does not start, or why a reload was refused.
+#[derive(Debug)]
+pub enum StartError {
+    /// The configuration or the policy has mistakes.
+    Config(Findings),
+    /// The identity's files are not fit.
+    Identity(FilesError),
+    /// A socket could not be opened.
+    Listen(ListenError),
+    /// The access log could not be opened.
+    AccessLog(PathBuf, std::io::Error),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Config(findings) => write!(f, "{findings}"),
+            Self::Identity(error) => write!(f, "{error}"),
+            Self::Listen(error) => write!(f, "{error}"),
+            Self::AccessLog(path, error) => {
+                write!(
+                    f,
+                    "cannot write the access log {}: {error}; create its folder or name another file in telemetry.accessLog.to",
+                    path.display()
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// The texts of a configuration and its policy, as they were read: equal texts need no reload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Texts {
+    pub(crate) config: String,
+    pub(crate) policy: Option<String>,
+}
+
+/// A configuration and its policy, both valid.
+pub(crate) struct Wanted {
+    pub(crate) config: Arc<Config>,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) texts: Texts,
+}
+
+impl Wanted {
+    /// Reads both files; every finding of both at once.
+    pub(crate) fn load(path: &Path) -> Result<Self, Findings> {
+        let text = text_of(path)?;
+        let config = Arc::new(Config::parse(&text, path)?);
+        let mut texts = Texts {
+            config: text,
+            policy: None,
+        };
+        // Without an inbound listener there may be no policy, and then nothing is allowed.
+        let mut document = config::policy::Policy::default();
+        if let Some(file) = &config.policy {
+            let text = text_of(file)?;
+            document = config::policy::Policy::parse_for(&config, &text, file)?;
+            texts.policy = Some(text);
+        }
+        Ok(Self {
+            config,
+            rules: Arc::new(Rules::compile(&document)),
+            texts,
+        })
+    }
+    pub(crate) fn ingredients(
+        &self,
+        identity: Arc<identity::Generation>,
+        access_log: Option<AccessLog>,
+    ) -> Ingredients {
+        let policy_text = self.texts.policy.as_deref().unwrap_or_default().into();
+        Ingredients {
+            config: self.config.clone(),
+            rules: self.rules.clone(),
+            policy_text,
+            identity,
+            access_log,
+        }
+    }
+}
+
+fn text_of(path: &Path) -> Result<String, Findings> {
+    config::text_of(path).map_err(|finding| Findings(vec![finding]))
+}
+
+/// The texts now on disk; `None` while they cannot be read.
+pub(crate) fn texts(path: &Path, policy: Option<&Path>) -> Option<Texts> {
+    let config = std::fs::read_to_string(path).ok()?;
+    let policy = policy.map(std::fs::read_to_string).transpose().ok()?;
+    Some(Texts { config, policy })
+}
+
+/// Opens the access log.
+pub(crate) fn open_log(
+    target: Option<&LogTarget>,
+    metrics: &SidecarMetrics,
+) -> Result<Option<AccessLog>, StartError> {
+    let (target, path) = match target {
+        None => return Ok(None),
+        Some(LogTarget::Stdout) => (
+            telemetry::LogTarget::Stdout,
+            PathBuf::from("standard output"),
+        ),
+        Some(LogTarget::File(path)) => (telemetry::LogTarget::File(path.clone()), path.clone()),
+    };
+    let opened = AccessLog::open(target, metrics.dropped("access_log"));
+    opened
+        .map(Some)
+        .map_err(|error| StartError::AccessLog(path, error))
+}
+
+/// A finding about a file as a whole.
+pub(crate) fn about(path: &Path, error: &StartError) -> Vec<Finding> {
+    match error {
+        StartError::Config(findings) => findings.0.clone(),
+        other => vec![Finding {
+            file: Arc::new(path.to_owned()),
+            line: 0,
+            column: 0,
+            at: String::new(),
+            what: other.to_string(),
+            help: String::new(),
+        }],
+    }
+}
