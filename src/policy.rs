@@ -87,19 +87,24 @@ impl Policy {
 
 impl Check {
     fn run(self) -> Result<ExitCode, Failure> {
-        let policy =
-            Document::load(&self.file).map_err(|findings| Failure::Unfit(findings.to_string()))?;
-        let warnings = match &self.config {
-            None => ::policy::check(&policy),
+        let unfit = |findings: ::config::Findings| Failure::Unfit(findings.to_string());
+        let (rules, warnings) = match &self.config {
+            None => {
+                let policy = Document::load(&self.file).map_err(unfit)?;
+                (policy.rules.len(), ::policy::check(&policy))
+            }
             Some(sidecar) => {
-                let sidecar = Sidecar::load(sidecar)
-                    .map_err(|findings| Failure::Unfit(findings.to_string()))?;
-                ::policy::check_for(&policy, &sidecar.inbound)
+                let sidecar = Sidecar::load(sidecar).map_err(unfit)?;
+                let policy = Document::load_for(&sidecar, &self.file).map_err(unfit)?;
+                (
+                    policy.rules.len(),
+                    ::policy::check_for(&policy, &sidecar.inbound),
+                )
             }
         };
         let file = self.file.display().to_string();
         output::print(&match self.output.output {
-            Output::Table => reported(&file, policy.rules.len(), &warnings),
+            Output::Table => reported(&file, rules, &warnings),
             Output::Json => format!(
                 "{:#}\n",
                 warnings

@@ -38,10 +38,8 @@ pub struct Other {
 pub enum Flaw {
     /// The rule has no clause.
     Empty,
-    /// The clause names a listener that the sidecar does not have.
-    UnknownListener(String),
-    /// The clause allows by HTTP fields on listeners that are all tcp, where such a clause never matches.
-    NeverOnTcp,
+    /// No inbound listener of the sidecar carries what the clause matches: on tcp a clause that allows by HTTP fields never matches.
+    OnNoListener,
     /// The clause allows only what others deny.
     Denied,
     /// The clause says exactly what an earlier one says.
@@ -55,8 +53,7 @@ impl Flaw {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Empty => "empty_rule",
-            Self::UnknownListener(_) => "unknown_listener",
-            Self::NeverOnTcp => "never_on_tcp",
+            Self::OnNoListener => "on_no_listener",
             Self::Denied => "always_denied",
             Self::Repeated => "repeated",
             Self::Covered => "covered",
@@ -75,8 +72,7 @@ impl std::fmt::Display for Warning {
         write!(f, "rule \"{}\" ", self.rule)?;
         match &self.flaw {
             Flaw::Empty => f.write_str("decides nothing: it has no clause; add one, or remove the rule"),
-            Flaw::UnknownListener(name) => write!(f, "never matches on {name:?}: the sidecar has no inbound listener of this name; correct it"),
-            Flaw::NeverOnTcp => f.write_str("never allows: its listeners are tcp and the clause has HTTP fields; remove the fields"),
+            Flaw::OnNoListener => f.write_str("never matches: no http listener of the sidecar is meant, and on tcp a clause that allows may name no hosts, methods or paths; correct it"),
             Flaw::Denied => write!(f, "never allows: {others} denies all of it; remove the clause, or narrow the deny"),
             Flaw::Repeated => write!(f, "repeats a clause: {others} says the same; remove one"),
             Flaw::Covered => write!(f, "adds nothing: {others} already covers all of it; remove the clause"),
@@ -104,9 +100,10 @@ fn warnings(policy: &Policy, inbound: Option<&[Inbound]>) -> Vec<Warning> {
     let mut clauses: Vec<Clause> = policy.rules.iter().flat_map(compiled).collect();
     if let Some(inbound) = inbound {
         clauses.retain(|clause| {
-            let misplaced = misplaced(clause, inbound);
-            let reaches = misplaced.is_empty() || reaches_some(clause, inbound);
-            found.extend(misplaced);
+            let reaches = reaches_some(clause, inbound);
+            if !reaches {
+                found.push(warning(clause, Flaw::OnNoListener, std::iter::empty()));
+            }
             reaches
         });
     }
@@ -162,28 +159,6 @@ fn compiled(rule: &Rule) -> Vec<Clause> {
         .chain(deny)
         .map(|(effect, clause)| Clause::compile(effect, &name, &from, clause))
         .collect()
-}
-
-/// What a clause wants of listeners that cannot be.
-fn misplaced(clause: &Clause, inbound: &[Inbound]) -> Vec<Warning> {
-    let unknown = clause
-        .listeners
-        .iter()
-        .flatten()
-        .filter(|name| inbound.iter().all(|known| known.name != ***name));
-    let mut found: Vec<Warning> = unknown
-        .map(|name| {
-            warning(
-                clause,
-                Flaw::UnknownListener(name.to_string()),
-                std::iter::empty(),
-            )
-        })
-        .collect();
-    if found.is_empty() && !reaches_some(clause, inbound) {
-        found.push(warning(clause, Flaw::NeverOnTcp, std::iter::empty()));
-    }
-    found
 }
 
 /// Whether a clause can match on any listener.

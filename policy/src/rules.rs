@@ -4,7 +4,7 @@
 //! [`Permit`] or a [`Denied`].
 //!
 //! 1. No rules means no.  2. Deny beats allow in any order.  3. A request costs nothing for rules of other callers,
-//!    unless it is refused: then all of them are looked at for the nearest.
+//!    unless no rule allows this caller anything here: then all of them are looked at for the nearest.
 use crate::clause::{Asked, Clause, Effect, Field, asked_instead};
 use crate::{Denied, Nearest, Permit, Reason, Request};
 use config::SpiffeId;
@@ -124,18 +124,12 @@ impl CallerRules {
     /// The clause that got furthest; of those that failed at the same field the one with the fewest failures, then the
     /// first in the file.
     fn nearest(&self, asked: &Asked<'_>) -> Option<Nearest> {
-        let failed_at = |clause: &Clause| -> Option<(Field, usize)> {
-            let mut failures = clause.failures(&self.caller, &self.listener, asked);
-            let first = failures.next()?;
-            Some((first, failures.count()))
-        };
-        let candidates = self
-            .rules
-            .allow
-            .iter()
-            .filter_map(|clause| failed_at(clause).map(|(field, more)| (clause, field, more)));
-        let (clause, field, _) =
-            candidates.min_by_key(|&(_, field, more)| (Reverse(field), more))?;
+        let all = &self.rules.allow;
+        // One that names caller and listener is nearer than all that do not, so those need no look.
+        let (clause, field) = match self.allow.is_empty() {
+            false => self.furthest(self.allow.iter().map(|&index| &all[index]), asked),
+            true => self.furthest(all.iter(), asked),
+        }?;
         Some(Nearest {
             rule: Arc::clone(&clause.rule),
             line: clause.line,
@@ -143,6 +137,21 @@ impl CallerRules {
             wanted: clause.wanted(field),
             asked: asked_instead(field, &self.caller, &self.listener, asked).into(),
         })
+    }
+
+    fn furthest<'c>(
+        &self,
+        clauses: impl Iterator<Item = &'c Clause>,
+        asked: &Asked<'_>,
+    ) -> Option<(&'c Clause, Field)> {
+        let failed = clauses.filter_map(|clause| {
+            let mut failures = clause.failures(&self.caller, &self.listener, asked);
+            let first = failures.next()?;
+            Some((clause, first, failures.count()))
+        });
+        failed
+            .min_by_key(|&(_, first, more)| (Reverse(first), more))
+            .map(|(clause, first, _)| (clause, first))
     }
 }
 
