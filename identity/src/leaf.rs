@@ -111,7 +111,7 @@ impl fmt::Display for LeafError {
 impl std::error::Error for LeafError {}
 
 impl Leaf {
-    /// Reads a leaf; the first broken rule is the error. Costs about 5 us.
+    /// Reads a leaf; the first broken rule is the error. Costs a few microseconds.
     pub fn parse(der: &[u8]) -> Result<Self, LeafError> {
         Leaf::of(&Certificate::read(der).map_err(LeafError::Malformed)?)
     }

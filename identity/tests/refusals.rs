@@ -372,6 +372,16 @@ fn bytes_that_are_no_certificate_are_refused() {
     );
     check(
         &|draft| {
+            draft
+                .san
+                .get_or_insert_default()
+                .push(San::Ip(vec![10, 0, 0, 0, 1]));
+        },
+        Malformed::SanEntry,
+        "bad_san_entry",
+    );
+    check(
+        &|draft| {
             draft.usages = None;
             let value = [
                 mint::extension::key_usage(&[Usage::DigitalSignature], true).value,

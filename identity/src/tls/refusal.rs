@@ -80,6 +80,7 @@ pub fn handshake_reason(error: &io::Error) -> &'static str {
         Error::InvalidMessage(_)
         | Error::InappropriateMessage { .. }
         | Error::InappropriateHandshakeMessage { .. } => "tls_malformed",
+        Error::InvalidCertificate(_) => "bad_certificate",
         Error::PeerMisbehaved(_) => "tls_misbehaved",
         Error::NoApplicationProtocol => "no_common_protocol",
         Error::AlertReceived(_) => "refused_by_peer",

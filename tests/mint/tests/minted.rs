@@ -1,7 +1,8 @@
 //! What is minted rightly reads rightly, by a parser that is not ours.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use countersign_mint::{Authority, CsrDraft, Key, San, extension};
+use countersign_mint as mint;
+use mint::{Authority, CsrDraft, Key, San, extension};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -80,4 +81,29 @@ fn a_request_proves_its_key_and_may_ask_for_anything() {
     let der = draft.sign(&key);
     let (_, read) = X509CertificationRequest::from_der(&der).unwrap();
     assert!(read.verify_signature().is_err());
+}
+
+#[test]
+#[ignore = "needs openssl: apt-get install openssl"]
+fn openssl_finds_a_minted_chain_right_and_a_spoilt_one_wrong() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let root = Authority::root("shop.example");
+    let issuer = root.issuer();
+    let check = |leaf: mint::Svid, good: bool| {
+        leaf.write_files(dir.path(), &root.bundle_pem());
+        let done = std::process::Command::new("openssl")
+            .args(["verify", "-x509_strict", "-CAfile", "bundle.pem"])
+            .args(["-untrusted", "svid.pem", "svid.pem"])
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        assert_eq!(done.status.success(), good, "{done:?}");
+    };
+    check(issuer.leaf("spiffe://shop.example/orders"), true);
+    check(
+        issuer.leaf_with("spiffe://shop.example/orders", |draft| {
+            draft.spoil_signature = true;
+        }),
+        false,
+    );
 }

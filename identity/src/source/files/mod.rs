@@ -38,7 +38,9 @@ pub struct FilesSource {
 #[derive(Clone, Debug)]
 struct Seen {
     stamps: Vec<Option<Stamp>>,
-    digest: Option<[u8; 32]>,
+    /// Of the set in force.
+    digest: [u8; 32],
+    /// Of the generation in force.
     number: u64,
     refusal: Refusal,
 }
@@ -71,7 +73,7 @@ impl FilesSource {
         let generation = set.generation(identity, 1, UnixTime::now())?;
         let seen = Seen {
             stamps: set.stamps.clone(),
-            digest: Some(set.digest),
+            digest: set.digest,
             number: 1,
             refusal: Refusal::None,
         };
@@ -140,43 +142,44 @@ fn tell(mut seen: Seen, error: &FilesError, report: &impl Fn(Result<u64, &FilesE
     seen
 }
 
-/// One look: times first, contents where they may differ, judgement where contents do. What was refused is judged again at
-/// every look at contents, because a clock may have mended it.
+/// One look: times first, contents where they may differ, judgement where contents are not those in force. What was refused
+/// is judged again whenever contents are looked at, because a clock may have mended it.
 fn look(identity: &Identity, before: Seen, contents: bool, now: UnixTime) -> Look {
     let settled = matches!(before.refusal, Refusal::None | Refusal::Told(_));
-    if settled && !contents && set::stamps(identity) == before.stamps {
+    let stamps = set::stamps(identity);
+    if settled && !contents && stamps == before.stamps {
         return Look::Same(before);
     }
     let set = match Set::read(identity) {
         Ok(set) => set,
-        Err(error) => {
-            return Look::Refused(
-                Seen {
-                    stamps: set::stamps(identity),
-                    digest: None,
-                    ..before
-                },
-                error,
-            );
-        }
+        Err(error) => return Look::Refused(Seen { stamps, ..before }, error),
     };
     let seen = Seen {
         stamps: set.stamps.clone(),
-        digest: Some(set.digest),
         ..before
     };
-    if before.digest == seen.digest && seen.refusal == Refusal::None {
-        return Look::Same(seen);
+    if set.digest == seen.digest {
+        return Look::Same(Seen {
+            refusal: Refusal::None,
+            ..seen
+        });
     }
     match set.generation(identity, seen.number + 1, now) {
         Ok(generation) => {
-            let seen = Seen {
-                number: seen.number + 1,
-                refusal: Refusal::None,
-                ..seen
-            };
-            Look::Taken(seen, Box::new(generation))
+            let (digest, number) = (set.digest, generation.number());
+            Look::Taken(
+                Seen {
+                    digest,
+                    number,
+                    refusal: Refusal::None,
+                    ..seen
+                },
+                Box::new(generation),
+            )
         }
         Err(error) => Look::Refused(seen, error),
     }
 }
+
+#[cfg(test)]
+mod tests;
