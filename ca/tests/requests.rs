@@ -511,7 +511,7 @@ fn bytes_that_are_no_request_are_refused_with_their_reason() {
         ("two in PEM", pem.repeat(2).into_bytes(), "csr_pem"),
         (
             "half in PEM",
-            pem[..pem.len() / 2].as_bytes().to_vec(),
+            pem.as_bytes()[..pem.len() / 2].to_vec(),
             "csr_pem",
         ),
         (
