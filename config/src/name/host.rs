@@ -55,13 +55,17 @@ impl HostPattern {
     pub fn port(&self) -> Option<u16> {
         self.port
     }
-    /// Whether an authority matches (IPv6 without brackets). Case, a trailing dot and the spelling of an IPv6 address
-    /// make no difference, so that none of them leads around a rule. Does not allocate.
+    /// Whether an authority matches. Case, a trailing dot, brackets and the spelling of an IPv6 address make no
+    /// difference, so that none of them leads around a rule. Does not allocate.
     pub fn matches(&self, host: &str, port: Option<u16>) -> bool {
         if self.port.is_some() && self.port != port {
             return false;
         }
         if self.host.contains(':') {
+            let host = host
+                .strip_prefix('[')
+                .and_then(|rest| rest.strip_suffix(']'))
+                .unwrap_or(host);
             return match (self.host.parse::<Ipv6Addr>(), host.parse::<Ipv6Addr>()) {
                 (Ok(wanted), Ok(asked)) => wanted == asked,
                 _ => false,
@@ -260,6 +264,8 @@ mod tests {
             ("orders", "order", None, false),
             ("orders", "ORDERS.", None, true),
             ("[::1]:80", "0:0::1", Some(80), true),
+            ("[::1]:80", "[0:0::1]", Some(80), true),
+            ("[::1]", "[::1", None, false),
             ("[::1]", "::2", None, false),
             ("[::1]", "orders", None, false),
         ] {
