@@ -204,9 +204,10 @@ impl Explain {
                 path: path.as_ref(),
             },
         };
+        let status = self.method.as_ref().and(DENIED);
         rules
             .decide(&request)
-            .map_or_else(Answer::Denied, Answer::Allowed)
+            .map_or_else(|denied| Answer::Denied(denied, status), Answer::Allowed)
     }
 }
 
@@ -214,27 +215,36 @@ impl Explain {
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
     Allowed(Permit),
-    Denied(Denied),
-    /// Refused before policy is asked.
+    Denied(Denied, Status),
+    /// Denied before the rules are asked.
     Ambiguous(Ambiguous),
 }
 
+/// What a denied caller gets: an HTTP status, or on tcp nothing but the end of the connection.
+type Status = Option<u16>;
+
+const DENIED: Status = Some(403);
+const AMBIGUOUS: Status = Some(400);
+
 impl Answer {
     fn text(&self) -> String {
+        let denied = |status: Status, reason: &str, why: &dyn std::fmt::Display| match status {
+            Some(status) => format!("denied ({status}, {reason}): {why}\n"),
+            None => format!("denied ({reason}): {why}\n"),
+        };
         match self {
             Answer::Allowed(permit) => format!("allowed: rule \"{}\" allows it\n", permit.rule()),
-            Answer::Denied(denied) => format!("denied ({}): {denied}\n", denied.reason.label()),
-            Answer::Ambiguous(ambiguous) => {
-                format!("refused with 400 ({}): {ambiguous}\n", ambiguous.reason())
-            }
+            Answer::Denied(why, status) => denied(*status, why.reason.label(), why),
+            Answer::Ambiguous(why) => denied(AMBIGUOUS, why.reason(), why),
         }
     }
 
     fn json(&self) -> Value {
         match self {
             Answer::Allowed(permit) => json!({"verdict": "allowed", "rule": &**permit.rule()}),
-            Answer::Denied(denied) => json!({
+            Answer::Denied(denied, status) => json!({
                 "verdict": "denied",
+                "status": status,
                 "reason": denied.reason.label(),
                 "rule": denied.rule.as_deref(),
                 "line": denied.line,
@@ -248,8 +258,8 @@ impl Answer {
                 "why": denied.to_string(),
             }),
             Answer::Ambiguous(ambiguous) => json!({
-                "verdict": "refused",
-                "status": 400,
+                "verdict": "denied",
+                "status": AMBIGUOUS,
                 "reason": ambiguous.reason(),
                 "why": ambiguous.to_string(),
             }),
@@ -317,8 +327,7 @@ mod tests {
     #[test]
     fn an_answer_is_the_sidecars_in_its_words() {
         let me = "--from spiffe://shop.example/storefront";
-        let near =
-            "denied (no_rule_allows): no rule allows it; nearest is \"storefront reads orders\"";
+        let near = "denied (403, no_rule_allows): no rule allows it; nearest is \"storefront reads orders\"";
         let yes = "allowed: rule \"storefront reads orders\" allows it";
         for (args, want) in [
             ("--method GET --path /orders/7", yes.to_owned()),
@@ -328,18 +337,18 @@ mod tests {
             ("--method POST --path /orders/7", format!("{near} (line 5), whose methods [GET] do not include POST")),
             ("--method PUT --path /x", format!("{near} (line 5), whose methods [GET] do not include PUT")),
             ("--method GET --path *", format!("{near} (line 5), whose paths [/orders/{{id}}] do not include a target without a path")),
-            ("--method GET --path /orders/secret", "denied (denied_by_rule): rule \"storefront reads orders\" (line 9) denies it".to_owned()),
+            ("--method GET --path /orders/secret", "denied (403, denied_by_rule): rule \"storefront reads orders\" (line 9) denies it".to_owned()),
             ("--tcp", "denied (denied_by_rule): rule \"storefront reads orders\" (line 9) denies it".to_owned()),
             (
                 "--method GET --path /a/../b",
-                "refused with 400 (path_dot_segment): the path is ambiguous: it has a `.` or `..` segment; send the path it leads to".to_owned(),
+                "denied (400, path_dot_segment): the path is ambiguous: it has a `.` or `..` segment; send the path it leads to".to_owned(),
             ),
         ] {
             check(&format!("{me} {args}"), &want);
         }
         check(
             "--from spiffe://shop.example/other --method GET --path /orders/7",
-            "denied (no_rule_for_caller): no rule names the caller; nearest is \"storefront reads orders\" (line 5), \
+            "denied (403, no_rule_for_caller): no rule names the caller; nearest is \"storefront reads orders\" (line 5), \
              whose from [spiffe://shop.example/storefront] does not include spiffe://shop.example/other",
         );
     }
