@@ -120,6 +120,7 @@ pub(crate) struct Certificate<'a> {
     /// With whether it is critical.
     pub(crate) key_usage: Option<(KeyUsage, bool)>,
     pub(crate) extended_key_usage: Option<ExtendedKeyUsage<'a>>,
+    pub(crate) constrains_names: bool,
     pub(crate) uris: Vec<&'a str>,
     pub(crate) dns_names: Vec<&'a str>,
 }
@@ -156,6 +157,7 @@ impl<'a> Certificate<'a> {
             basic_constraints: None,
             key_usage: None,
             extended_key_usage: None,
+            constrains_names: false,
             uris: Vec::new(),
             dns_names: Vec::new(),
         };
@@ -183,8 +185,10 @@ impl<'a> Certificate<'a> {
                 self.extended_key_usage = Some(whole(ExtendedKeyUsage::from_der(value))?);
             } else if extension.oid == oid::OID_X509_EXT_SUBJECT_ALT_NAME {
                 self.read_names(whole(SubjectAlternativeName::from_der(value))?)?;
-            } else if extension.critical && extension.oid != oid::OID_X509_EXT_NAME_CONSTRAINTS {
-                // Name constraints are left to webpki, which enforces them and refuses those that it cannot.
+            } else if extension.oid == oid::OID_X509_EXT_NAME_CONSTRAINTS {
+                // What they say is left to webpki, which enforces them and refuses those that it cannot.
+                self.constrains_names = true;
+            } else if extension.critical {
                 return Err(Malformed::UnknownCriticalExtension {
                     oid: extension.oid.to_id_string(),
                 });

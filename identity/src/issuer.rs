@@ -19,6 +19,8 @@ pub(crate) struct Issuer {
     pub(crate) not_after: SystemTime,
     /// How many intermediates may stand between this certificate and a leaf.
     pub(crate) path_len: Option<u32>,
+    /// Whether it constrains the names of everything below it, however far.
+    pub(crate) constrains_names: bool,
     /// The trust domain it names, if it names one.
     pub(crate) trust_domain: Option<TrustDomain>,
 }
@@ -102,6 +104,7 @@ impl Issuer {
             not_before: certificate.not_before,
             not_after: certificate.not_after,
             path_len: basic.path_len_constraint,
+            constrains_names: certificate.constrains_names,
             trust_domain,
         })
     }

@@ -7,7 +7,8 @@
 //! 2. What webpki does not check is checked before it sees the chain: the leaf's rules, and of every issuer cA, keyCertSign
 //!    and its ID. webpki sees only issuers that passed.
 //! 3. A memory saves signatures, never a clock: validity of leaf, issuers and root is judged against `now` every time.
-//! 4. A memory's verdict is for the very bytes that were verified, whole chain and role included.
+//! 4. A memory's verdict is for the very bytes that were verified, everything behind the leaf and the role included: what is
+//!    refused of a fresh verifier is refused of an experienced one.
 
 use crate::certificate::{CHAIN_MAX, Certificate, sha256};
 use crate::issuer::Issuer;
@@ -58,7 +59,7 @@ pub struct Verifier {
     chains: Recent<(Role, [u8; 32]), Arc<KnownChain>>,
 }
 
-/// An issuer whose own path to a root of its trust domain was verified.
+/// An issuer whose own path to a root of its trust domain was verified, and is free of constraints on names.
 struct KnownIssuer {
     trust_domain: String,
     anchor: TrustAnchor<'static>,
@@ -241,10 +242,13 @@ impl Attempt<'_> {
         }
     }
 
-    /// The leaf against the one issuer that was sent right behind it, if that one is known. `None` means "not known so": the
-    /// long way decides, and names the reason.
+    /// The leaf against its issuer alone, if everything that was sent behind the leaf was verified before. `None` means "not
+    /// known so": the long way decides, and names the reason.
     fn under_known_issuer(&self) -> Option<Window> {
-        let key = (self.role, sha256(self.issuers.first()?));
+        if self.issuers.is_empty() {
+            return None;
+        }
+        let key = (self.role, chain_sha256(self.issuers));
         let known = self.verifier.issuers.get(&key)?;
         if known.trust_domain != self.leaf.id.trust_domain() || !known.window.holds(self.clock) {
             return None;
@@ -288,13 +292,18 @@ impl Attempt<'_> {
             )
             .map_err(|why| self.explain(why))?;
         let root = self.root_holds(&path).map_err(|why| self.explain(why))?;
-        let on_path = path.intermediate_certificates().filter_map(|cert| {
-            able.iter()
-                .position(|der| *der == cert.der())
-                .map(|at| &facts[at])
-        });
-        let window = on_path.fold(root, Window::narrowed_by);
-        if let Some(issuer) = path.intermediate_certificates().next() {
+        let on_path: Vec<&Issuer> = path
+            .intermediate_certificates()
+            .filter_map(|cert| able.iter().position(|der| *der == cert.der()))
+            .map(|at| &facts[at])
+            .collect();
+        let window = on_path.iter().copied().fold(root, Window::narrowed_by);
+        // Constraints on names bind every leaf below, so each of those goes the long way.
+        let constrained = path.anchor().name_constraints.is_some()
+            || on_path.iter().any(|issuer| issuer.constrains_names);
+        if let Some(issuer) = path.intermediate_certificates().next()
+            && !constrained
+        {
             self.remember(&issuer.der(), window);
         }
         Ok(window)
@@ -344,7 +353,7 @@ impl Attempt<'_> {
         };
         self.verifier
             .issuers
-            .put((self.role, sha256(issuer)), Arc::new(known));
+            .put((self.role, chain_sha256(self.issuers)), Arc::new(known));
     }
 
     /// The reason that helps most: an issuer on the way that may not sign, a root that is somebody else's, or webpki's.

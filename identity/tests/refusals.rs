@@ -5,7 +5,9 @@
 mod support;
 
 use countersign_identity::{IssuerError, LeafError, Malformed, Peer, Refused, Role, Verifier};
-use mint::extension::{CLIENT_AUTH, CODE_SIGNING, SERVER_AUTH, permitted_uri_host};
+use mint::extension::{
+    CLIENT_AUTH, CODE_SIGNING, SERVER_AUTH, permitted_dns_domain, permitted_uri_host,
+};
 use mint::{Authority, Draft, Extension, Key, San, Svid, Usage, der, now_s};
 use support::{at, bundles, ders, id, moment};
 
@@ -478,6 +480,33 @@ fn a_chain_with_a_hole_is_refused_even_when_its_issuer_is_known() {
     let mut minted = upper.issuer().leaf(ORDERS);
     minted.chain.pop();
     world.check(&minted, Refused::UnknownIssuer, "unknown_issuer");
+}
+
+/// Invariant 4.
+#[test]
+fn an_experienced_verifier_refuses_what_a_fresh_one_refuses() {
+    let world = world();
+    let upper = world.root.issuer_with(|draft| {
+        draft.basic.as_mut().unwrap().path_len = None;
+        draft.extra.push(permitted_dns_domain("shop.internal"));
+    });
+    let issuer = upper.issuer();
+    assert_eq!(world.verify(&issuer.leaf(ORDERS)).unwrap().id, id(ORDERS));
+    // Its issuer is known by now, and the constraint stands above that.
+    let outside = issuer.leaf_with(ORDERS, |draft| {
+        let names = draft.san.get_or_insert_default();
+        names.push(San::dns("bank.example"));
+    });
+    world.check(&outside, Refused::NameConstraints, "name_constraints");
+    // Nor does a known issuer mend a chain with a hole above it.
+    let upper = world
+        .root
+        .issuer_with(|draft| draft.basic.as_mut().unwrap().path_len = None);
+    let issuer = upper.issuer();
+    assert_eq!(world.verify(&issuer.leaf(ORDERS)).unwrap().id, id(ORDERS));
+    let mut cut = issuer.leaf(ORDERS);
+    cut.chain.pop();
+    world.check(&cut, Refused::UnknownIssuer, "unknown_issuer");
 }
 
 #[test]

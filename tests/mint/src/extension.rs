@@ -159,6 +159,16 @@ pub fn authority_key_id(id: &[u8]) -> Extension {
 
 /// nameConstraints that permit only URIs of this host.
 pub fn permitted_uri_host(host: &str) -> Extension {
-    let subtree = sequence(&[&der::implicit(6, host.as_bytes())]);
-    Extension::new("2.5.29.30", true, sequence(&[&der::explicit(0, &subtree)]))
+    permitted(6, host)
+}
+
+/// nameConstraints that permit only DNS names in this domain.
+pub fn permitted_dns_domain(name: &str) -> Extension {
+    permitted(2, name)
+}
+
+fn permitted(kind: u8, name: &str) -> Extension {
+    let subtree = sequence(&[&der::implicit(kind, name.as_bytes())]);
+    let value = sequence(&[&der::explicit(0, &subtree)]);
+    Extension::new("2.5.29.30", true, value)
 }
