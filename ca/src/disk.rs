@@ -29,7 +29,8 @@ pub struct DiskError {
 impl fmt::Display for DiskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let todo = match self.source.kind() {
-            io::ErrorKind::NotFound => "make it, or name another",
+            io::ErrorKind::NotFound => "make the folder above it, or name another",
+            io::ErrorKind::NotADirectory => "name another",
             io::ErrorKind::PermissionDenied => "run as its owner",
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 "make room and run it again"

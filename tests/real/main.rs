@@ -10,4 +10,5 @@
 mod support;
 
 mod command;
+mod ca;
 mod validators;
