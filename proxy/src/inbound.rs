@@ -163,9 +163,8 @@ impl Inbound {
             access_log.write(&AccessRecord {
                 listener: &self.name,
                 local_id: &snapshot.local_id,
-                host: &from.to_string(),
                 reason,
-                error: &unproven.to_string(),
+                error: &format!("{from}: {unproven}"),
                 ..AccessRecord::of(Direction::Inbound)
             });
         }
