@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::output;
 use ca::{
     Algorithm, Authority, CSR_BYTES_MAX, Csr, Delivery, Dir, DirError, DiskError, IssueError,
-    Renewal, Root, TTL_DEFAULT, date,
+    Renewal, TTL_DEFAULT, date,
 };
 use clap::{Args, Subcommand, ValueEnum};
 use config::{SpiffeId, TrustDomain};
@@ -12,7 +12,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+/// How long before its end the root is spoken of: time enough to reach everybody who trusts it.
+const ROOT_NOTE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// The certificate authority.
 #[derive(Debug, Subcommand)]
@@ -59,7 +62,8 @@ enum Alg {
 
 /// Issue an identity into files, without a running CA: OUT/svid.pem (the leaf, then the issuer), key.pem (0600), bundle.pem.
 ///
-/// A sidecar that watches OUT takes the new files by itself, so a cron job is enough for renewal. An issuer past half of its
+/// A sidecar that watches OUT takes the new files by itself, so a cron job is enough for renewal; run by root, it leaves the
+/// files to the owner of OUT. An issuer past half of its
 /// 7 days is replaced on the way by a new one from the root's key; its files stay in CA_DIR/issuers.
 #[derive(Debug, Args)]
 #[command(
@@ -221,9 +225,9 @@ fn tell(authority: &Authority, renewal: Renewal) {
         }
     }
     let root = authority.root().certificate().validity();
-    if matches!(authority.root(), Root::Here(_)) && SystemTime::now() >= root.half() {
+    if SystemTime::now() + ROOT_NOTE > root.not_after() {
         eprintln!(
-            "note: the root ends at {}; plan for a new one",
+            "note: the root ends at {}; put a new one beside it in every bundle before that",
             date(root.not_after_s)
         );
     }

@@ -2,7 +2,8 @@
 //!
 //! In: what was issued and a folder. Out: `bundle.pem`, `key.pem` (0600) and `svid.pem`, new. A new folder appears whole; in
 //! one that is there, all three lie complete beside their places before the first takes it, and the certificate comes last:
-//! whoever looks between two of these steps sees a key and a certificate that do not match, and waits.
+//! whoever looks between two of these steps sees a key and a certificate that do not match, and waits. There they belong to
+//! whom the folder belongs.
 
 use crate::disk::{self, DiskError, PUBLIC, SECRET, Staging};
 use std::fs;

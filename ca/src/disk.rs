@@ -4,9 +4,11 @@
 //! in their place. What a crash leaves behind has a name that nobody reads, and the next run clears it away.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{
+    DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, symlink,
+};
 use std::path::{Path, PathBuf};
 
 /// For keys.
@@ -66,14 +68,31 @@ pub(crate) fn on<T>(
     })
 }
 
-/// A new file; one that is there already is an error.
+/// A new file of the user that we run as; one that is there already is an error.
 pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), DiskError> {
+    write_for(path, bytes, mode, None)
+}
+
+/// The same for the owner of a folder, so that root can renew the key of a sidecar that runs as somebody else. Who is not
+/// root cannot give files away; they stay ours then, which exposes nothing.
+fn write_for(
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    owner: Option<&Metadata>,
+) -> Result<(), DiskError> {
     let written = || {
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(mode)
             .open(path)?;
+        if let Some(owner) = owner {
+            match fchown(&file, Some(owner.uid()), Some(owner.gid())) {
+                Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+                _ => {}
+            }
+        }
         file.set_permissions(Permissions::from_mode(mode))?; // the umask may have taken bits away
         file.write_all(bytes)?;
         file.sync_all()
@@ -123,9 +142,10 @@ pub(crate) fn point(folder: &Path, name: &str, target: &Path) -> Result<(), Disk
 /// before the first takes its place.
 pub(crate) fn replace(folder: &Path, files: &[(&str, &[u8], u32)]) -> Result<(), DiskError> {
     let next = |name: &str| folder.join(format!(".{name}.next"));
+    let owner = on("read", folder, fs::metadata(folder))?;
     let staged = files.iter().try_for_each(|(name, bytes, mode)| {
         clear(&next(name))?;
-        write(&next(name), bytes, *mode)
+        write_for(&next(name), bytes, *mode, Some(&owner))
     });
     let replaced = staged.and_then(|()| {
         files.iter().try_for_each(|(name, _, _)| {

@@ -11,7 +11,7 @@ use countersign_ca::{
     Algorithm, Authority, Delivery, Dir, ISSUER_LIFE_S, ROOT_LIFE_S, Renewal, date,
 };
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
@@ -255,6 +255,32 @@ fn a_delivery_fills_a_new_folder_and_renews_an_old_one() {
         );
         assert_eq!((mode(&out), mode(&out.join("key.pem"))), (0o700, 0o600));
     }
+}
+
+#[test]
+fn renewed_files_belong_to_whom_the_folder_belongs() {
+    let place = TempDir::new().unwrap();
+    let authority = authority();
+    // Only root can give a folder away; for others it stays their own, which holds as well.
+    let _ = chown(place.path(), Some(65_534), Some(65_534));
+    let owner = fs::metadata(place.path()).unwrap();
+
+    let issued = authority
+        .issue(&orders(), Duration::from_secs(60), at(BORN_S))
+        .unwrap();
+    let delivery = Delivery {
+        chain_pem: &issued.chain_pem,
+        key_pem: Some(&issued.key_pem),
+        bundle_pem: &issued.bundle_pem,
+    };
+    delivery.write(place.path()).unwrap();
+
+    for name in ["bundle.pem", "key.pem", "svid.pem"] {
+        let file = fs::metadata(place.path().join(name)).unwrap();
+        let belongs = (file.uid(), file.gid());
+        assert_eq!(belongs, (owner.uid(), owner.gid()), "{name}");
+    }
+    assert_eq!(mode(&place.path().join("key.pem")), 0o600);
 }
 
 #[test]
