@@ -50,3 +50,6 @@ pub use rustls::pki_types;
 pub use svid::{Svid, SvidError};
 pub use tls::{handshake_reason, refusal};
 pub use verify::{Peer, Role, Verifier};
+
+#[cfg(test)]
+mod reference;

@@ -5,7 +5,9 @@
 
 use crate::Refused;
 use crate::moment::{from_unix, to_unix};
-use rustls::{CertificateError, Error, InvalidMessage, OtherError, PeerIncompatible};
+use rustls::{
+    AlertDescription, CertificateError, Error, InvalidMessage, OtherError, PeerIncompatible,
+};
 use std::io;
 use std::sync::Arc;
 
@@ -69,12 +71,12 @@ pub fn handshake_reason(error: &io::Error) -> &'static str {
     }
     match tls {
         Error::PeerIncompatible(
-            PeerIncompatible::Tls12NotOfferedOrEnabled | PeerIncompatible::Tls13RequiredForQuic,
-        )
-        | Error::PeerIncompatible(
             PeerIncompatible::SupportedVersionsExtensionRequired
+            | PeerIncompatible::Tls12NotOfferedOrEnabled
+            | PeerIncompatible::ServerDoesNotSupportTls12Or13
             | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
-        ) => "tls_version",
+        )
+        | Error::AlertReceived(AlertDescription::ProtocolVersion) => "tls_version",
         Error::PeerIncompatible(_) => "tls_incompatible",
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => "not_tls",
         Error::InvalidMessage(_)
@@ -82,7 +84,8 @@ pub fn handshake_reason(error: &io::Error) -> &'static str {
         | Error::InappropriateHandshakeMessage { .. } => "tls_malformed",
         Error::InvalidCertificate(_) => "bad_certificate",
         Error::PeerMisbehaved(_) => "tls_misbehaved",
-        Error::NoApplicationProtocol => "no_common_protocol",
+        Error::NoApplicationProtocol
+        | Error::AlertReceived(AlertDescription::NoApplicationProtocol) => "no_common_protocol",
         Error::AlertReceived(_) => "refused_by_peer",
         _ => "tls_error",
     }
