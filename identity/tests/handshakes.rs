@@ -266,6 +266,25 @@ async fn what_is_not_tls13_has_its_own_reason() {
     check(&[0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0], "tls_malformed").await;
 }
 
+#[tokio::test]
+async fn a_server_that_does_not_speak_tls13_has_its_own_reason() {
+    let world = world();
+    let check = async |bytes: &[u8], reason| {
+        let (near, mut far) = duplex(64 * 1024);
+        far.write_all(bytes).await.unwrap();
+        far.shutdown().await.unwrap();
+        let client = TlsConnector::from(world.client.client(&id(ORDERS), Alpn::Http1));
+        let name = ServerName::try_from("orders").unwrap();
+        let error = client.connect(name, near).await.unwrap_err();
+        assert_eq!(handshake_reason(&error), reason);
+    };
+    check(b"HTTP/1.1 400 Bad Request\r\n\r\n", "not_tls").await;
+    // protocol_version: what a server of TLS 1.2 answers.
+    check(&[0x15, 3, 3, 0, 2, 2, 70], "tls_version").await;
+    check(&[0x15, 3, 3, 0, 2, 2, 48], "refused_by_peer").await;
+    check(b"", "closed_in_handshake").await;
+}
+
 /// A ClientHello of TLS 1.2: ECDHE-ECDSA-AES128-GCM-SHA256, X25519 and P-256, ecdsa_secp256r1_sha256, extended master
 /// secret. By hand, because no TLS 1.2 is compiled in.
 const TLS12_HELLO: &str = "1603030050 0100004c 0303 0000000000000000000000000000000000000000000000000000000000000000 00 \
