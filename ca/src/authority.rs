@@ -237,19 +237,17 @@ impl Authority {
         }
     }
 
-    /// Whether the issuer is past half of its life and another would live longer.
+    /// Whether the issuer is past half of its life and another would live longer; or has not begun, because the clock was
+    /// ahead when it was made: then the CA would stand still until that time comes.
     pub fn successor_due(&self, now: SystemTime) -> bool {
         let now_s = now
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
         let issuer = self.issuer.certificate().validity();
-        let next_end_s = self
-            .root
-            .certificate()
-            .validity()
-            .not_after_s
-            .min(now_s.saturating_add(ISSUER_LIFE_S));
-        now_s >= issuer.half_s() && next_end_s > issuer.not_after_s
+        let root = self.root.certificate().validity();
+        let next_end_s = root.not_after_s.min(now_s.saturating_add(ISSUER_LIFE_S));
+        let not_begun = root.not_before_s <= now_s && now_s < issuer.not_before_s;
+        not_begun || (now_s >= issuer.half_s() && next_end_s > issuer.not_after_s)
     }
 
     /// The leaf, then the issuer, in PEM; never the root.

@@ -126,28 +126,32 @@ impl fmt::Display for DirError {
                 let path = path.display();
                 write!(
                     f,
-                    "{path} cannot be used: it is a mount point, which nothing can be moved onto; name a folder below it, such as {path}/ca"
+                    "{path} cannot be used: it is a mount point, which nothing can be moved onto; \
+                     name a folder below it, such as {path}/ca"
                 )
             }
             DirError::NoAuthority { path } => {
                 let path = path.display();
                 write!(
                     f,
-                    "{path} is no CA: it has no file `format`; make one with `countersign ca init --trust-domain TD --dir {path}`"
+                    "{path} is no CA: it has no file `format`; \
+                     make one with `countersign ca init --trust-domain TD --dir {path}`"
                 )
             }
             DirError::Format { path, found } => {
                 let path = path.display();
                 write!(
                     f,
-                    "{path} says {found:?}: this version knows {FORMAT:?}; use the version that wrote it, or a newer one"
+                    "{path} says {found:?}: this version knows {FORMAT:?}; \
+                     use the version that wrote it, or a newer one"
                 )
             }
             DirError::Readable { path, mode } => {
                 let path = path.display();
                 write!(
                     f,
-                    "{path} is not used: its mode {mode:04o} lets others read it; run `chmod 600 {path}`, and think about who may have a copy"
+                    "{path} is not used: its mode {mode:04o} lets others read it; \
+                     run `chmod 600 {path}`, and think about who may have a copy"
                 )
             }
             DirError::Disk(error) => error.fmt(f),

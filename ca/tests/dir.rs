@@ -341,6 +341,21 @@ fn the_issuer_is_renewed_at_half_life_and_never_outlives_the_root() {
 }
 
 #[test]
+fn an_issuer_made_while_the_clock_was_ahead_does_not_stop_the_ca() {
+    let place = TempDir::new().unwrap();
+    let dir = created(&place);
+    let (ahead, right) = (at(BORN_S + 300 * DAY_S), at(BORN_S + 2 * DAY_S));
+    assert_eq!(dir.authority_renewed(ahead).unwrap().1, Renewal::Renewed);
+
+    let (authority, renewal) = dir.authority_renewed(right).unwrap();
+
+    assert_eq!(renewal, Renewal::Renewed);
+    authority
+        .issue(&orders(), Duration::from_secs(60), right)
+        .unwrap();
+}
+
+#[test]
 fn without_the_roots_key_leaves_are_issued_until_the_issuer_ends() {
     let place = TempDir::new().unwrap();
     let dir = created(&place);
