@@ -2,7 +2,9 @@
 
 use crate::describe::Element;
 use crate::form::{As, Duration as Span, File, Map, Noun, object};
-use crate::read::{Key, Read, Value, document, not_yet, text_of};
+use crate::key::{Key, not_yet};
+use crate::notes::{Read, text_of};
+use crate::read::{Value, document};
 use crate::{Findings, TrustDomain, unit};
 use serde_json::Value as Json;
 use std::path::{Path, PathBuf};

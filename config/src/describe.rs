@@ -2,7 +2,7 @@
 //!
 //! A document is described by [`Element`]s, one beside each noun that it configures, and their keys by [`About`]. Three
 //! things are made from these descriptions and from nothing else, so that they cannot drift apart: what the reader
-//! knows, fills in and refuses ([`crate::read`]), the JSON Schema ([`crate::schema`]) and the commented reference
+//! knows, fills in and refuses ([`crate::key`]), the JSON Schema ([`crate::schema`]) and the commented reference
 //! ([`crate::reference`]).
 
 /// A mapping with named keys.

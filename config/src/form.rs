@@ -1,7 +1,9 @@
 //! The forms that values have: text of a grammar, words, numbers, durations, lists, mappings.
 
 use crate::describe::{About, Element, Shape, Word, nearest};
-use crate::read::{Form, Noted, Read, Value};
+use crate::key::Form;
+use crate::notes::{Noted, Read};
+use crate::read::Value;
 use crate::yaml::{Content, shown};
 use crate::{Address, HostPattern, NameError, SpiffeId, TrustDomain, unit};
 use serde_json::Value as Json;

@@ -17,9 +17,13 @@ pub mod finding;
 
 mod yaml;
 
+mod notes;
+
 mod describe;
 
 mod read;
+
+mod key;
 
 mod form;
 
@@ -38,4 +42,4 @@ pub use address::Address;
 pub use document::{Document, Kind};
 pub use finding::{Finding, Findings};
 pub use name::{HostPattern, IdPattern, NameError, PathPattern, SpiffeId, TrustDomain};
-pub use read::text_of;
+pub use notes::text_of;

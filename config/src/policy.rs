@@ -2,7 +2,9 @@
 
 use crate::describe::{Element, Word};
 use crate::form::{As, Choice, List, Map, MaybeEmpty, Name, Noun, OneOf, Text, object};
-use crate::read::{Key, Read, Value, document, text_of};
+use crate::key::Key;
+use crate::notes::{Read, text_of};
+use crate::read::{Value, document};
 use crate::sidecar::Sidecar;
 use crate::{Findings, HostPattern, IdPattern, NameError, PathPattern};
 use serde_json::Value as Json;

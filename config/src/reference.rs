@@ -4,7 +4,7 @@
 //! `#` in the first column with its default or an example.
 //!
 //! 1. It is valid as it is.
-//! 2. It is valid with every `#` of the first column removed that no single blank follows ([`uncommented`]).
+//! 2. It is valid with every `#` of the first column removed that no single blank follows (`uncommented` in the tests).
 
 use crate::describe::{About, Element, Need, Shape};
 

@@ -2,7 +2,7 @@
 //!
 //! 1. What is written here reads back as the same value: by YAML 1.2, and by our own reader.
 
-use crate::read::{is_bool, is_nothing, is_number};
+use crate::yaml::{is_bool, is_nothing, is_number};
 use serde_json::Value as Json;
 
 /// Block style, lists of plain values on one line.

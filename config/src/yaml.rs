@@ -306,6 +306,27 @@ impl<'t> Builder<'t> {
     }
 }
 
+// What a plain scalar is, if it is no text (YAML 1.2.2 §10.3.2).
+
+pub(crate) fn is_nothing(text: &str) -> bool {
+    matches!(text, "" | "~" | "null" | "Null" | "NULL")
+}
+
+pub(crate) fn is_bool(text: &str) -> bool {
+    matches!(text, "true" | "True" | "TRUE" | "false" | "False" | "FALSE")
+}
+
+pub(crate) fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') && text.parse::<f64>().is_ok()
+        || ["0x", "0o"].iter().any(|prefix| {
+            digits
+                .strip_prefix(prefix)
+                .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_hexdigit()))
+        })
+        || matches!(digits, ".inf" | ".Inf" | ".INF" | ".nan" | ".NaN" | ".NAN")
+}
+
 /// Text of a stranger on one line: shortened, escaped, in backticks.
 pub(crate) fn shown(text: &str) -> String {
     const CHARACTERS_MAX: usize = 60;

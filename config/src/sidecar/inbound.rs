@@ -4,7 +4,9 @@ use super::protocol::{Only, Protocol, Settled};
 use crate::Address;
 use crate::describe::{Element, Word};
 use crate::form::{As, Choice, Listen, Name, Noun, Reach, object};
-use crate::read::{Key, Read, Value, not_yet};
+use crate::key::{Key, not_yet};
+use crate::notes::Read;
+use crate::read::Value;
 use serde_json::Value as Json;
 
 /// A listener for calls from the network to the app.

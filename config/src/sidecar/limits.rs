@@ -2,7 +2,9 @@
 
 use crate::describe::Element;
 use crate::form::{Count, Duration, Noun, Size, object};
-use crate::read::{Key, Read, Value, not_yet};
+use crate::key::{Key, not_yet};
+use crate::notes::Read;
+use crate::read::Value;
 use serde_json::Value as Json;
 
 /// Bounds on what a stranger or a slow peer can cost.

@@ -24,7 +24,9 @@ pub use telemetry::{LogTarget, Telemetry};
 
 use crate::describe::Element;
 use crate::form::{File, List, Map, Noun, object};
-use crate::read::{Key, Read, Value, document, glance, not_yet, text_of};
+use crate::key::{Key, not_yet};
+use crate::notes::{Read, text_of};
+use crate::read::{Value, document, glance};
 use crate::{Address, Findings};
 use outbound::Written;
 use ports::{Health, Metrics};

@@ -3,7 +3,9 @@
 use crate::Address;
 use crate::describe::Element;
 use crate::form::{As, File, Listen, Noun, object};
-use crate::read::{Key, Read, Value, not_yet};
+use crate::key::{Key, not_yet};
+use crate::notes::Read;
+use crate::read::Value;
 use serde_json::Value as Json;
 use std::path::PathBuf;
 

@@ -3,7 +3,9 @@
 use super::protocol::{Only, Settled};
 use crate::describe::{Element, Word};
 use crate::form::{As, Choice, Duration, List, Name, Noun, Reach, object};
-use crate::read::{Key, Read, Value, not_yet};
+use crate::key::{Key, not_yet};
+use crate::notes::Read;
+use crate::read::Value;
 use crate::{Address, HostPattern, SpiffeId};
 use serde_json::Value as Json;
 

@@ -2,7 +2,9 @@
 
 use crate::describe::{About, Element, Shape, Word};
 use crate::form::{Choice, Map, Noun, OneOf, check_path, object, path_text};
-use crate::read::{Form, Key, Read, Value, not_yet};
+use crate::key::{Form, Key, not_yet};
+use crate::notes::Read;
+use crate::read::Value;
 use serde_json::Value as Json;
 use std::path::{Path, PathBuf};
 
