@@ -172,6 +172,12 @@ impl<'d> Value<'d> {
 
     /// Notes a key that `element` does not know, and tells which was probably meant.
     fn unknown(&self, entry: &Entry, element: &'static Element) -> (Option<&'static About>, Noted) {
+        if self.notes.is_full() {
+            return (
+                None,
+                self.notes.note(entry.place, &self.at, "unknown key", ""),
+            );
+        }
         let meant = element.nearest(&entry.key);
         let help = match meant {
             Some(about) => format!("did you mean `{}`?", about.name),

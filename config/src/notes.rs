@@ -73,6 +73,11 @@ impl Notes {
         self.found.borrow().is_empty()
     }
 
+    /// Whether further findings are only counted: what would help with them need not be worked out.
+    pub(crate) fn is_full(&self) -> bool {
+        self.found.borrow().len() >= FINDINGS_MAX
+    }
+
     /// The file as the user named it.
     pub(crate) fn file(&self) -> &Path {
         &self.file
