@@ -10,3 +10,5 @@
 mod support;
 
 mod instruments;
+mod mistakes;
+mod refused_callers;

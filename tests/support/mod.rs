@@ -11,8 +11,10 @@
 
 pub mod app;
 pub mod client;
+pub mod mesh;
 pub mod process;
 pub mod sidecar;
+pub mod tls;
 
 use std::time::Duration;
 
@@ -23,4 +25,17 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
     let came = tokio::time::timeout(PATIENCE, event).await;
     came.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
+}
+
+/// Asks again, every few milliseconds, until there is an answer: for effects that nothing announces.
+pub async fn until<T>(what: &str, asked: impl AsyncFn() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(answer) = asked().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within(what, asking).await
 }

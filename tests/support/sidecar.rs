@@ -1,7 +1,9 @@
 //! The real binary as a sidecar.
 
+use super::client::ask;
 use super::process::{Process, countersign};
-use std::collections::BTreeMap;
+use super::until;
+use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -9,7 +11,6 @@ use std::path::Path;
 pub struct Sidecar {
     /// The process and its output.
     pub process: Process,
-    addresses: BTreeMap<String, SocketAddr>,
 }
 
 impl Sidecar {
@@ -24,19 +25,62 @@ impl Sidecar {
         process.err.wait_for("the line `started`", |line| {
             (text(line, "message")? == "started").then_some(())
         });
-        let addresses = process
-            .err
-            .so_far()
-            .iter()
-            .filter_map(|line| listening(line))
-            .collect();
-        Sidecar { process, addresses }
+        Sidecar { process }
     }
 
-    /// Where the listener of that name is: one of the configuration's, or `metrics`, `health`, `admin`.
+    /// Where the listener of that name is: one of the configuration's, or `metrics`, `health`, `admin`. The newest, where
+    /// a reload opened it anew.
     pub fn at(&self, listener: &str) -> SocketAddr {
-        let address = self.addresses.get(listener).copied();
-        address.unwrap_or_else(|| panic!("no listener {listener}, only {:?}", self.addresses))
+        let lines = self.process.err.so_far();
+        let all = lines.iter().rev().filter_map(|line| listening(line));
+        let found = all.into_iter().find(|(name, _)| name == listener);
+        found.map_or_else(
+            || panic!("no listener {listener}: {lines:#?}"),
+            |(_, at)| at,
+        )
+    }
+
+    /// The first line of the access log, past or future, that is as wanted.
+    pub fn logged(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        self.process.out.wait_for(what, |line| {
+            let line = serde_json::from_str(line).expect("the access log is JSON");
+            wanted(&line).then_some(line)
+        })
+    }
+
+    /// The first line of its own log, past or future, whose message holds `part`.
+    pub fn said(&self, part: &str) -> String {
+        self.process.err.wait_for(part, |line| {
+            text(line, "message").filter(|message| message.contains(part))
+        })
+    }
+
+    /// The value of a series on `/metrics`, written as it stands there; 0 if it is not there.
+    pub async fn count(&self, series: &str) -> u64 {
+        let found = self
+            .metrics()
+            .await
+            .into_iter()
+            .find(|(name, _)| name == series);
+        found.map_or(0, |(_, value)| value)
+    }
+
+    /// All whole-numbered series on `/metrics`.
+    pub async fn metrics(&self) -> Vec<(String, u64)> {
+        let page = ask(self.at("metrics"), "GET", "localhost", "/metrics").await;
+        let series = |line: &str| {
+            let (name, value) = line.rsplit_once(' ')?;
+            Some((name.to_owned(), value.parse().ok()?))
+        };
+        page.text().lines().filter_map(series).collect()
+    }
+
+    /// Waits until a series has a value.
+    pub async fn counts(&self, series: &str, value: u64) {
+        until(series, async || {
+            (self.count(series).await == value).then_some(())
+        })
+        .await;
     }
 }
 
@@ -49,6 +93,6 @@ fn listening(line: &str) -> Option<(String, SocketAddr)> {
 }
 
 fn text(line: &str, field: &str) -> Option<String> {
-    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    let line: Value = serde_json::from_str(line).ok()?;
     Some(line.get(field)?.as_str()?.to_owned())
 }
