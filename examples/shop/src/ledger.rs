@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 const BANNER: &str = "ledger 1 ready";
@@ -36,14 +36,13 @@ impl Ledger {
         let seen = Arc::new(Seen::default());
         let remembered = Arc::clone(&seen);
         let entries = Arc::new(Entries::default());
-        serve::tcp(listen, seen, move |socket| {
+        serve::tcp(TcpListener::bind(listen).await?, seen, move |socket| {
             let (entries, seen) = (Arc::clone(&entries), Arc::clone(&remembered));
             async move {
                 // A connection that breaks concerns its client alone.
                 let _ = converse(socket, &entries, &seen).await;
             }
         })
-        .await
     }
 }
 

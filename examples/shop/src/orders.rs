@@ -12,6 +12,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use std::io;
 use std::net::SocketAddr;
+use tokio::net::TcpListener;
 
 /// An order is two fields.
 const BODY_BYTES_MAX: usize = 4096;
@@ -31,8 +32,14 @@ enum Failed {
 impl Orders {
     /// Starts orders over the ledger at `host:port`, which need not be up yet. Fails only if `listen` cannot be bound.
     pub async fn start(listen: SocketAddr, ledger: impl Into<String>) -> io::Result<Running> {
+        Self::on(TcpListener::bind(listen).await?, ledger)
+    }
+
+    /// The same on a socket that is bound already: a sidecar can then be told where orders listens before orders is told
+    /// where its sidecar does.
+    pub fn on(listener: TcpListener, ledger: impl Into<String>) -> io::Result<Running> {
         let ledger = ledger.into();
-        serve::http(listen, move |request| answer(request, ledger.clone())).await
+        serve::http(listener, move |request| answer(request, ledger.clone()))
     }
 }
 

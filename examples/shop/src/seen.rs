@@ -13,7 +13,7 @@ pub struct Request {
     pub method: String,
     /// The path and query as they came, or the command's key.
     pub path: String,
-    /// The `x-forwarded-client-cert` header as it came; always `None` at the ledger.
+    /// The `x-forwarded-client-cert` header as it came, joined with `,` if it came more than once; always `None` at the ledger.
     pub client_cert: Option<String>,
 }
 

@@ -49,41 +49,41 @@ impl Drop for Running {
 }
 
 /// Serves each connection with `serve`.
-pub(crate) async fn tcp<F, S>(listen: SocketAddr, seen: Arc<Seen>, serve: F) -> io::Result<Running>
+pub(crate) fn tcp<F, S>(listener: TcpListener, seen: Arc<Seen>, serve: F) -> io::Result<Running>
 where
     F: Fn(TcpStream) -> S + Send + 'static,
     S: Future<Output = ()> + Send + 'static,
 {
-    let listener = TcpListener::bind(listen).await?;
     let addr = listener.local_addr()?;
     let counted = Arc::clone(&seen);
     let task = tokio::spawn(async move {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                           accepted = listener.accept() => {
-                               // Out of file descriptors, or a client that left before it was accepted: the next one may fare better.
-                               let Ok((socket, _)) = accepted else {
-            tokio::time::sleep(Duration::from_millis(10)).await; continue };
-                               counted.connection();
-                               connections.spawn(serve(socket));
-                           }
-                           Some(_) = connections.join_next() => {}
-                       }
+                accepted = listener.accept() => match accepted {
+                    Ok((socket, _)) => {
+                        counted.connection();
+                        connections.spawn(serve(socket));
+                    }
+                    // Out of file descriptors, or a client that left before it was accepted: the next one may fare better.
+                    Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+                },
+                Some(_) = connections.join_next() => {}
+            }
         }
     });
     Ok(Running { addr, seen, task })
 }
 
 /// Serves HTTP/1.1 and HTTP/2 without TLS; every request is remembered before it is answered.
-pub(crate) async fn http<F, A>(listen: SocketAddr, answer: F) -> io::Result<Running>
+pub(crate) fn http<F, A>(listener: TcpListener, answer: F) -> io::Result<Running>
 where
     F: Fn(hyper::Request<Incoming>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Answer> + Send + 'static,
 {
     let seen = Arc::new(Seen::default());
     let remembered = Arc::clone(&seen);
-    tcp(listen, seen, move |socket| {
+    tcp(listener, seen, move |socket| {
         let (answer, seen) = (answer.clone(), Arc::clone(&remembered));
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             seen.request(as_seen(&request));
@@ -97,12 +97,16 @@ where
                 .await;
         }
     })
-    .await
 }
 
 pub(crate) fn as_seen(request: &hyper::Request<Incoming>) -> Request {
-    let text =
-        |value: &hyper::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    // A header that came twice is one list (RFC 9110 §5.3): a second one must not go unseen.
+    let client_certs: Vec<_> = request
+        .headers()
+        .get_all("x-forwarded-client-cert")
+        .iter()
+        .map(|value| String::from_utf8_lossy(value.as_bytes()))
+        .collect();
     Request {
         method: request.method().to_string(),
         path: request
@@ -110,6 +114,6 @@ pub(crate) fn as_seen(request: &hyper::Request<Incoming>) -> Request {
             .path_and_query()
             .map_or("*", |path| path.as_str())
             .to_owned(),
-        client_cert: request.headers().get("x-forwarded-client-cert").map(text),
+        client_cert: (!client_certs.is_empty()).then(|| client_certs.join(",")),
     }
 }

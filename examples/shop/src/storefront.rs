@@ -12,7 +12,7 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 use std::{fmt, io};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 /// A page holds a shop's worth of orders, not a warehouse's.
@@ -38,7 +38,8 @@ impl Storefront {
     /// be up yet. Fails only if `listen` cannot be bound.
     pub async fn start(listen: SocketAddr, outbound: impl Into<String>) -> io::Result<Running> {
         let outbound = outbound.into();
-        serve::http(listen, move |request| answer(request, outbound.clone())).await
+        let listener = TcpListener::bind(listen).await?;
+        serve::http(listener, move |request| answer(request, outbound.clone()))
     }
 }
 
