@@ -145,6 +145,7 @@ impl Reload {
         let next = Snapshot::build(
             self.wanted.ingredients(identity, access_log),
             Some(&previous),
+            &self.world.metrics,
         );
         self.world.publish(next);
     }

@@ -41,7 +41,11 @@ pub async fn start(path: &Path) -> Result<Running, StartError> {
 
     let health = Arc::new(Health::waiting_for(&[("listeners", "not open yet")]));
     let current = source.current();
-    let snapshot = Snapshot::build(wanted.ingredients(current.load(), access_log), None);
+    let snapshot = Snapshot::build(
+        wanted.ingredients(current.load(), access_log),
+        None,
+        &metrics,
+    );
     let world = World::new(snapshot, metrics);
     let pages = Pages::new(world.clone(), health.clone());
     listeners.apply(fresh, &wanted.config, &world, &pages, Duration::ZERO);

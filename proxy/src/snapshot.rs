@@ -13,7 +13,7 @@ use rustls::pki_types::ServerName;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use telemetry::AccessLog;
+use telemetry::{AccessLog, SidecarMetrics};
 
 /// What is in force.
 pub(crate) struct Snapshot {
@@ -65,8 +65,12 @@ pub(crate) struct Ingredients {
 }
 
 impl Snapshot {
-    /// Builds the snapshot that follows `previous`.
-    pub(crate) fn build(from: Ingredients, previous: Option<&Snapshot>) -> Arc<Self> {
+    /// Builds the snapshot that follows `previous`; what its upstreams do is counted in `metrics`.
+    pub(crate) fn build(
+        from: Ingredients,
+        previous: Option<&Snapshot>,
+        metrics: &Arc<SidecarMetrics>,
+    ) -> Arc<Self> {
         let Ingredients {
             config,
             rules,
@@ -77,12 +81,12 @@ impl Snapshot {
         let apps = config
             .inbound
             .iter()
-            .map(|inbound| app(&config, &inbound.app, previous))
+            .map(|inbound| app(&config, &inbound.app, previous, metrics))
             .collect();
         let services = config
             .services
             .iter()
-            .map(|service| build_service(&config, service, &identity, previous))
+            .map(|service| build_service(&config, service, &identity, previous, metrics))
             .collect();
         let routes = Routes::new(&config.services);
         let local_id = identity.svid().leaf().id.as_str().into();
@@ -147,12 +151,17 @@ fn upstream_config(config: &Sidecar, endpoints: Vec<Address>) -> UpstreamConfig 
     }
 }
 
-fn app(config: &Sidecar, address: &Address, previous: Option<&Snapshot>) -> Arc<Upstream> {
+fn app(
+    config: &Sidecar,
+    address: &Address,
+    previous: Option<&Snapshot>,
+    metrics: &Arc<SidecarMetrics>,
+) -> Arc<Upstream> {
     let wanted = upstream_config(config, vec![address.clone()]);
     let kept =
         previous.and_then(|previous| previous.apps.iter().find(|app| *app.config() == wanted));
     kept.cloned()
-        .unwrap_or_else(|| Upstream::new(wanted, How::Plain))
+        .unwrap_or_else(|| Upstream::new(wanted, How::Plain, metrics.clone()))
 }
 
 fn build_service(
@@ -160,6 +169,7 @@ fn build_service(
     service: &config::sidecar::Service,
     identity: &Arc<Generation>,
     previous: Option<&Snapshot>,
+    metrics: &Arc<SidecarMetrics>,
 ) -> Arc<Service> {
     let wanted = upstream_config(config, service.endpoints.clone());
     let name = sni(service);
@@ -178,6 +188,7 @@ fn build_service(
                     expected: service.identity.clone(),
                     name,
                 },
+                metrics.clone(),
             )
         },
         |kept| kept.upstream.clone(),

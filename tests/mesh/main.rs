@@ -12,3 +12,4 @@ mod support;
 mod instruments;
 mod mistakes;
 mod refused_callers;
+mod refused_servers;

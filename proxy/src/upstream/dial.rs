@@ -87,6 +87,13 @@ impl DialError {
         };
         Refusal::unsent(cause, self.reason(how)).explained(self)
     }
+    /// Whether the endpoint was reached, and the handshake with it failed.
+    pub(crate) fn is_of_handshake(&self) -> bool {
+        matches!(
+            self,
+            Self::HandshakeTimeout | Self::Identity(_) | Self::Tls(_) | Self::Alpn
+        )
+    }
     /// A label that never changes.
     pub(crate) fn reason(&self, how: &How) -> &'static str {
         match self {

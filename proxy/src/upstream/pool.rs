@@ -15,6 +15,7 @@ use identity::Alpn;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
+use telemetry::SidecarMetrics;
 
 /// Bounds and addresses of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +49,7 @@ const H2_CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 pub(crate) struct Upstream {
     config: UpstreamConfig,
     how: How,
+    metrics: Arc<SidecarMetrics>,
     endpoints: Vec<Arc<Endpoint>>,
     next: AtomicUsize,
 }
@@ -112,7 +114,7 @@ fn has_ended(ends: Option<SystemTime>) -> bool {
 
 impl Upstream {
     /// An upstream without connections.
-    pub(crate) fn new(config: UpstreamConfig, how: How) -> Arc<Self> {
+    pub(crate) fn new(config: UpstreamConfig, how: How, metrics: Arc<SidecarMetrics>) -> Arc<Self> {
         let endpoint = |address: &Address| {
             Arc::new(Endpoint {
                 address: address.clone(),
@@ -126,6 +128,7 @@ impl Upstream {
         let upstream = Arc::new(Self {
             config,
             how,
+            metrics,
             endpoints,
             next: AtomicUsize::new(0),
         });
@@ -209,14 +212,26 @@ impl Upstream {
         )
     }
     async fn connect(&self, endpoint: &Endpoint, alpn: Alpn) -> Result<Connected, DialError> {
-        dial(
+        let dialled = dial(
             &endpoint.address,
             &self.how,
             alpn,
             self.config.connect,
             self.config.handshake,
         )
-        .await
+        .await;
+        match &dialled {
+            Ok(connected) if connected.peer.is_some() => {
+                self.metrics.handshake("client", "ok", connected.tls_group);
+            }
+            Err(error) if error.is_of_handshake() => {
+                self.metrics
+                    .handshake("client", error.reason(&self.how), "");
+            }
+            // The app beside us shakes no hands, and who was not reached did not either.
+            Ok(_) | Err(_) => {}
+        }
+        dialled
     }
     fn own_end(&self) -> Option<SystemTime> {
         match &self.how {
