@@ -13,3 +13,4 @@ mod instruments;
 mod mistakes;
 mod refused_callers;
 mod refused_servers;
+mod renewal;

@@ -11,7 +11,9 @@
 
 pub mod app;
 pub mod client;
+pub mod http;
 pub mod mesh;
+pub mod pair;
 pub mod process;
 pub mod sidecar;
 pub mod tls;
