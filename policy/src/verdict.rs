@@ -37,6 +37,14 @@ pub struct Denied {
     pub nearest: Option<Nearest>,
 }
 
+impl Denied {
+    /// The rule to look at: the one that denied it, else the one that came closest to allowing it.
+    pub fn rule_to_look_at(&self) -> Option<&Arc<str>> {
+        let nearest = self.nearest.as_ref().map(|nearest| &nearest.rule);
+        self.rule.as_ref().or(nearest)
+    }
+}
+
 /// A rule that nearly allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nearest {

@@ -193,9 +193,9 @@ fn decide(view: &View, checked: &mut Checked) -> Result<Permit, Refusal> {
     } else {
         Some(Canonical::of(raw.as_bytes()))
     };
-    let path = path
-        .transpose()
-        .map_err(|ambiguous| Refusal::unsent(Cause::Malformed, ambiguous.reason()));
+    let path = path.transpose().map_err(|ambiguous| {
+        Refusal::unsent(Cause::Malformed, ambiguous.reason()).explained(ambiguous)
+    });
     let verdict = path.map(|path| {
         let authority = checked.authority();
         let asked = policy::Request::Http {
@@ -233,10 +233,8 @@ fn decide(view: &View, checked: &mut Checked) -> Result<Permit, Refusal> {
 fn refusal(denied: &Denied, exchange: &mut Exchange) -> Refusal {
     let reason = denied.reason.label();
     exchange.verdict = Verdict::Denied;
-    exchange.rule = denied.rule.clone();
-    exchange
-        .facts()
-        .metrics
-        .denied(denied.rule.as_deref().unwrap_or_default(), reason);
+    exchange.rule = denied.rule_to_look_at().cloned();
+    let rule = exchange.rule.as_deref().unwrap_or_default();
+    exchange.facts().metrics.denied(rule, reason);
     Refusal::unsent(Cause::PolicyDenied, reason).explained(denied)
 }

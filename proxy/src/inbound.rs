@@ -135,10 +135,10 @@ impl Inbound {
                 connection.rule = permit.rule().to_string();
             }
             Err(denied) => {
-                self.world.metrics.denied(
-                    denied.rule.as_deref().unwrap_or_default(),
-                    denied.reason.label(),
-                );
+                let rule = denied.rule_to_look_at();
+                let rule = rule.map_or("", |rule| rule);
+                let reason = denied.reason.label();
+                self.world.metrics.denied(rule, reason);
                 connection.denied(&denied);
                 return;
             }

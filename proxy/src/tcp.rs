@@ -66,7 +66,8 @@ impl Connection {
     /// Policy said no.
     pub(crate) fn denied(mut self, denied: &Denied) {
         self.verdict = Verdict::Denied;
-        self.rule = denied.rule.as_deref().unwrap_or_default().to_owned();
+        let rule = denied.rule_to_look_at();
+        self.rule = rule.map(ToString::to_string).unwrap_or_default();
         self.reason = denied.reason.label();
         self.error = denied.to_string();
     }
