@@ -12,3 +12,4 @@ mod support;
 mod command;
 mod ca;
 mod validators;
+mod files;

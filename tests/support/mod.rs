@@ -14,7 +14,9 @@ pub mod client;
 pub mod http;
 pub mod mesh;
 pub mod pair;
+pub mod page;
 pub mod process;
+pub mod example;
 pub mod sidecar;
 pub mod tls;
 

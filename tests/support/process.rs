@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The `countersign` command of this build.
 pub fn countersign() -> Command {
@@ -118,7 +118,7 @@ struct State {
 }
 
 impl Lines {
-    fn read(name: String, stream: impl Read + Send + 'static) -> Self {
+    pub(super) fn read(name: String, stream: impl Read + Send + 'static) -> Self {
         let lines = Lines(Arc::new(Shared {
             name,
             state: Mutex::default(),
@@ -155,6 +155,16 @@ impl Lines {
         )
     }
 
+    /// Whether its writers all end within that time.
+    pub fn ended_within(&self, patience: Duration) -> bool {
+        let state = self.0.state.lock().expect("no reader panics");
+        let waited = self
+            .0
+            .more
+            .wait_timeout_while(state, patience, |state| !state.ended);
+        waited.expect("no reader panics").0.ended
+    }
+
     fn wait_for_end(&self) {
         self.wait("the end", |state| state.ended.then_some(()), false);
     }
@@ -168,10 +178,12 @@ impl Lines {
             }
             let left = ends.saturating_duration_since(Instant::now());
             if left.is_zero() || (needs_more && state.ended) {
+                let only = state.lines.join("\n");
+                // Those who end what was started read on while this test fails.
+                drop(state);
                 panic!(
-                    "{}: waited for {what}, and there is only:\n{}",
-                    self.0.name,
-                    state.lines.join("\n")
+                    "{}: waited for {what}, and there is only:\n{only}",
+                    self.0.name
                 );
             }
             state = self
