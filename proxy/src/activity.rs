@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(crate) struct Activity {
     origin: Instant,
+    /// Answers that are awaited or under way, and bodies of requests that are being sent on.
     in_flight: AtomicU64,
     /// Milliseconds after `origin`, plus one, when the first byte after the last request came; 0: none came yet.
     head_began_ms: AtomicU64,
-    /// Milliseconds after `origin` when the last request ended.
+    /// Milliseconds after `origin` when the last work ended.
     idle_since_ms: AtomicU64,
 }
 
@@ -50,13 +51,13 @@ impl Activity {
                 .store(self.now_ms() + 1, Ordering::Relaxed);
         }
     }
-    /// A whole head was read.
-    pub(crate) fn request_began(&self) {
+    /// A whole head was read, or a body is to be sent on: once more, `work_ended` will be called.
+    pub(crate) fn work_began(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.head_began_ms.store(0, Ordering::Relaxed);
     }
-    /// The last byte of an answer was handed on, or the request was given up.
-    pub(crate) fn request_ended(&self) {
+    /// The last byte of an answer or of a request's body was handed on, or given up.
+    pub(crate) fn work_ended(&self) {
         if self.in_flight.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.idle_since_ms.store(self.now_ms(), Ordering::Relaxed);
         }

@@ -7,7 +7,7 @@ use crate::activity::Activity;
 use crate::answer::Refusal;
 use http::{HeaderValue, Method, Uri};
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use telemetry::{
@@ -101,6 +101,34 @@ impl Facts {
     }
 }
 
+/// The body of a request on its way to an upstream, which may outlive the answer: an app may answer before it has read.
+pub(crate) struct Sending {
+    facts: Arc<Facts>,
+    bytes: AtomicU64,
+    ended: AtomicBool,
+}
+
+impl Sending {
+    /// The connection is at work until the body has ended, whatever becomes of the answer.
+    pub(crate) fn begin(facts: &Arc<Facts>) -> Arc<Self> {
+        facts.activity.work_began();
+        Arc::new(Self {
+            facts: facts.clone(),
+            bytes: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+        })
+    }
+    /// So many more bytes went.
+    pub(crate) fn went(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+    /// Nothing more will go. To be called once.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.facts.activity.work_ended();
+    }
+}
+
 /// One request and its answer, as they will be told.
 pub(crate) struct Exchange {
     facts: Arc<Facts>,
@@ -127,8 +155,8 @@ pub(crate) struct Exchange {
     pub(crate) decision: Option<DecisionId>,
     /// From sending to the response head.
     pub(crate) upstream: Option<Duration>,
-    /// Bytes of the request body, when it has one.
-    pub(crate) request_bytes: Option<Arc<AtomicU64>>,
+    /// The request's body, when it has one.
+    pub(crate) sending: Option<Arc<Sending>>,
     /// Bytes of the response body.
     pub(crate) response_bytes: u64,
     /// What went wrong, for the operator.
@@ -139,7 +167,7 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// A request has arrived.
     pub(crate) fn begin(facts: &Arc<Facts>, method: &Method, uri: &Uri) -> Box<Self> {
-        facts.activity.request_began();
+        facts.activity.work_began();
         Box::new(Self {
             facts: facts.clone(),
             started: Instant::now(),
@@ -155,7 +183,7 @@ impl Exchange {
             reason: "",
             decision: None,
             upstream: None,
-            request_bytes: None,
+            sending: None,
             response_bytes: 0,
             error: Cow::Borrowed(""),
             _in_flight: facts.in_flight.enter(),
@@ -164,6 +192,11 @@ impl Exchange {
     /// The connection it came on.
     pub(crate) fn facts(&self) -> &Arc<Facts> {
         &self.facts
+    }
+    /// Whether the whole request has gone to its upstream.
+    pub(crate) fn is_sent(&self) -> bool {
+        let sending = self.sending.as_ref();
+        sending.is_none_or(|sending| sending.ended.load(Ordering::Acquire))
     }
     /// It gets an answer of ours.
     pub(crate) fn refused(&mut self, refusal: &Refusal, status: u16) {
@@ -200,9 +233,9 @@ impl Exchange {
             duration,
             upstream: self.upstream,
             request_bytes: self
-                .request_bytes
+                .sending
                 .as_ref()
-                .map_or(0, |bytes| bytes.load(Ordering::Relaxed)),
+                .map_or(0, |sending| sending.bytes.load(Ordering::Relaxed)),
             response_bytes: self.response_bytes,
             trace_id: "",
             span_id: "",
@@ -226,7 +259,7 @@ impl Drop for Exchange {
             );
         }
         let facts = &self.facts;
-        facts.activity.request_ended();
+        facts.activity.work_ended();
         let (service, service_id) = self.service.take().unzip();
         let peer = facts.peer_id.clone().or(service_id);
         let key = Key {

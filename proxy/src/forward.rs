@@ -38,8 +38,8 @@ pub(crate) async fn forward(
     way: Way<'_>,
 ) -> Result<Response<ResponseBody>, Refused> {
     let (parts, body) = request.into_parts();
-    let (body, request_bytes) = RequestBody::new(body);
-    exchange.request_bytes = request_bytes;
+    let (body, sending) = RequestBody::new(body, exchange.facts());
+    exchange.sending = sending;
     let mut request = Request::from_parts(parts, body);
     if let Err(refusal) = address(&mut request, authority.as_ref(), way.version) {
         return Err(Refused { refusal, exchange });

@@ -1,42 +1,42 @@
 //! A request's body on its way to the upstream: never collected, counted, trailers cleaned.
 
+use crate::exchange::{Facts, Sending};
 use crate::headers::strip_trailers;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-/// A request's body on its way to the upstream. Polled only when the upstream wants it, so that `100 Continue` is sent
-/// when the app asks for the body and not before.
-#[derive(Debug)]
-pub(crate) struct RequestBody {
-    inner: Option<Incoming>,
-    bytes: Option<Arc<AtomicU64>>,
+/// A request's body on its way to the upstream. Polled only once there is a connection to send it on, so that
+/// `100 Continue` says that the request was permitted and that its upstream is there.
+pub(crate) struct RequestBody(Option<Under>);
+
+/// A body that has not ended.
+struct Under {
+    incoming: Incoming,
+    sending: Arc<Sending>,
+}
+
+impl Drop for Under {
+    fn drop(&mut self) {
+        self.sending.end();
+    }
 }
 
 impl RequestBody {
-    /// Wraps what came; a body that has already ended costs nothing. The counter is given for the exchange.
-    pub(crate) fn new(inner: Incoming) -> (Self, Option<Arc<AtomicU64>>) {
-        if inner.is_end_stream() {
-            return (
-                Self {
-                    inner: None,
-                    bytes: None,
-                },
-                None,
-            );
+    /// Wraps what came; a body that has already ended costs nothing. What becomes of it is given for the exchange.
+    pub(crate) fn new(incoming: Incoming, facts: &Arc<Facts>) -> (Self, Option<Arc<Sending>>) {
+        if incoming.is_end_stream() {
+            return (Self(None), None);
         }
-        let bytes = Arc::new(AtomicU64::new(0));
-        (
-            Self {
-                inner: Some(inner),
-                bytes: Some(bytes.clone()),
-            },
-            Some(bytes),
-        )
+        let sending = Sending::begin(facts);
+        let under = Under {
+            incoming,
+            sending: sending.clone(),
+        };
+        (Self(Some(under)), Some(sending))
     }
 }
 
@@ -47,28 +47,22 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let this = &mut *self;
-        let Some(inner) = &mut this.inner else {
+        let Some(Under { incoming, sending }) = &mut self.0 else {
             return Poll::Ready(None);
         };
-        let frame = ready!(Pin::new(inner).poll_frame(cx));
-        Poll::Ready(frame.map(|frame| frame.map(|frame| passed(frame, |n| this.count(n)))))
+        let frame = ready!(Pin::new(incoming).poll_frame(cx));
+        Poll::Ready(frame.map(|frame| frame.map(|frame| passed(frame, |n| sending.went(n)))))
     }
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        self.0
+            .as_ref()
+            .is_none_or(|under| under.incoming.is_end_stream())
     }
     fn size_hint(&self) -> SizeHint {
-        self.inner
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
-    }
-}
-
-impl RequestBody {
-    fn count(&self, bytes: u64) {
-        if let Some(counter) = &self.bytes {
-            counter.fetch_add(bytes, Ordering::Relaxed);
-        }
+        self.0.as_ref().map_or_else(
+            || SizeHint::with_exact(0),
+            |under| under.incoming.size_hint(),
+        )
     }
 }
 

@@ -43,10 +43,14 @@ impl ResponseBody {
             exchange: Some(exchange),
         }
     }
-    /// The connection is free for the next request. The exchange waits for the drop of the body: it is told when the
-    /// server is done with it, not when the last byte was read.
+    /// The connection is free for the next request, unless its own is still being sent: an HTTP/1 connection then goes with
+    /// the lease, once all of it is sent. The exchange waits for the drop of the body: it is told when the server is done
+    /// with it, not when the last byte was read.
     fn ended(&mut self) {
-        if let Source::Upstream { lease, .. } = &mut self.source {
+        let sent = self.exchange.as_ref().is_some_and(|it| it.is_sent());
+        if let Source::Upstream { lease, .. } = &mut self.source
+            && sent
+        {
             lease.give_back();
         }
     }

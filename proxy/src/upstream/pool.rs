@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 use telemetry::SidecarMetrics;
+use tokio::time::timeout;
 
 /// Bounds and addresses of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,9 @@ pub(crate) struct UpstreamConfig {
 
 /// An HTTP/1 connection per request in flight: what a burst leaves behind beyond this many is closed.
 const IDLE_H1_MAX: usize = 512;
+/// How long the task of a connection may take to be ready for its next request. Longer means that its server does not read
+/// what was sent to it; the next request does not wait for that.
+const TURN_WITHIN: Duration = Duration::from_millis(5);
 /// Connections to one endpoint over HTTP/2; beyond it streams queue in the last ones.
 const H2_CONNECTIONS_MAX: usize = 8;
 /// Streams on one connection before another is dialled: below the 250 that a sidecar of ours allows, and more than the 100
@@ -317,7 +321,9 @@ impl Endpoint {
                 continue;
             }
             // Given back when the last byte of the answer came: its task may still have to turn around.
-            if link.sender.ready().await.is_ok() {
+            if link.sender.is_ready()
+                || matches!(timeout(TURN_WITHIN, link.sender.ready()).await, Ok(Ok(())))
+            {
                 return Some(link);
             }
         }
