@@ -2,7 +2,7 @@
 //!
 //! HTTP/1: a stack per endpoint, last in first out, so that few stay warm. HTTP/2: few connections per endpoint, the one
 //! with the fewest streams is taken, another is dialled when all are full. Dialling is shared: a burst on an empty
-//! HTTP/2 pool makes one connection.
+//! HTTP/2 pool makes one connection, or fails with one failure.
 
 use super::{Connected, DialError, How, Io, dial};
 use crate::answer::Refusal;
@@ -64,8 +64,15 @@ pub(crate) struct Endpoint {
     label: Arc<str>,
     h1: Mutex<Vec<IdleH1>>,
     h2: Mutex<Vec<Arc<H2>>>,
-    /// Held while an HTTP/2 connection is dialled: who waits for it finds the connection instead of dialling another.
-    dialling: tokio::sync::Mutex<()>,
+    /// Held while an HTTP/2 connection is dialled: who waits for it finds the connection instead of dialling another, or
+    /// shares the failure instead of dialling once more after everybody before it.
+    dialling: tokio::sync::Mutex<Option<Failed>>,
+}
+
+/// A dial that failed.
+struct Failed {
+    at: Instant,
+    why: Arc<DialError>,
 }
 
 struct IdleH1 {
@@ -83,6 +90,8 @@ struct H1 {
 struct H2 {
     sender: http2::SendRequest<RequestBody>,
     streams: AtomicUsize,
+    /// When its last stream ended, while it has none.
+    idle_since: Mutex<Instant>,
     tls_group: &'static str,
     ends: Option<SystemTime>,
 }
@@ -168,7 +177,7 @@ impl Upstream {
         }
         Err(self.refusal(last))
     }
-    async fn h1(&self, endpoint: &Endpoint) -> Result<Link, DialError> {
+    async fn h1(&self, endpoint: &Endpoint) -> Result<Link, Arc<DialError>> {
         if let Some(link) = endpoint.kept_h1().await {
             return Ok(Link::H1(Some(link)));
         }
@@ -176,18 +185,38 @@ impl Upstream {
         let link = start_h1(connected, &self.config, self.own_end()).await?;
         Ok(Link::H1(Some(link)))
     }
-    async fn h2(&self, endpoint: &Endpoint) -> Result<Link, DialError> {
+    async fn h2(&self, endpoint: &Endpoint) -> Result<Link, Arc<DialError>> {
         if let Some(link) = endpoint.kept_h2() {
             return Ok(Link::h2(link));
         }
-        let _dialling = endpoint.dialling.lock().await;
+        let asked = Instant::now();
+        let mut failed = endpoint.dialling.lock().await;
         if let Some(link) = endpoint.kept_h2() {
             return Ok(Link::h2(link));
         }
+        if let Some(Failed { at, why }) = &*failed
+            && *at >= asked
+        {
+            return Err(why.clone());
+        }
+        match self.dial_h2(endpoint).await {
+            Ok(link) => {
+                lock(&endpoint.h2).push(link.clone());
+                Ok(Link::h2(link))
+            }
+            Err(why) => {
+                let why = Arc::new(why);
+                *failed = Some(Failed {
+                    at: Instant::now(),
+                    why: why.clone(),
+                });
+                Err(why)
+            }
+        }
+    }
+    async fn dial_h2(&self, endpoint: &Endpoint) -> Result<Arc<H2>, DialError> {
         let connected = self.connect(endpoint, Alpn::Http2).await?;
-        let link = start_h2(connected, &self.config, self.own_end()).await?;
-        lock(&endpoint.h2).push(link.clone());
-        Ok(Link::h2(link))
+        start_h2(connected, &self.config, self.own_end()).await
     }
     /// A connection of its own, for bytes.
     pub(crate) async fn tcp(&self) -> Result<(Connected, Arc<str>), Refusal> {
@@ -195,7 +224,7 @@ impl Upstream {
         for endpoint in self.in_turn() {
             match self.connect(endpoint, Alpn::None).await {
                 Ok(connected) => return Ok((connected, endpoint.label.clone())),
-                Err(error) => last = Some(error),
+                Err(error) => last = Some(Arc::new(error)),
             }
         }
         Err(self.refusal(last))
@@ -209,7 +238,7 @@ impl Upstream {
         let count = self.endpoints.len();
         (0..count).map(move |n| &self.endpoints[(start.wrapping_add(n)) % count])
     }
-    fn refusal(&self, last: Option<DialError>) -> Refusal {
+    fn refusal(&self, last: Option<Arc<DialError>>) -> Refusal {
         last.map_or_else(
             || Refusal::unsent(crate::answer::Cause::Unavailable, "no_endpoint"),
             |error| error.refusal(&self.how),
@@ -304,6 +333,7 @@ async fn start_h2(
     Ok(Arc::new(H2 {
         sender,
         streams: AtomicUsize::new(0),
+        idle_since: Mutex::new(Instant::now()),
         tls_group,
         ends,
     }))
@@ -339,7 +369,11 @@ impl Endpoint {
     }
     fn close_idle(&self, idle: Duration) {
         lock(&self.h1).retain(|kept| kept.since.elapsed() < idle && !kept.link.sender.is_closed());
-        lock(&self.h2).retain(|link| !link.sender.is_closed());
+        lock(&self.h2).retain(|link| {
+            let quiet = link.streams.load(Ordering::Relaxed) == 0
+                && lock(&link.idle_since).elapsed() >= idle;
+            !quiet && !link.sender.is_closed()
+        });
     }
 }
 
@@ -411,8 +445,14 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Link::H2(link) = &self.link {
-            link.streams.fetch_sub(1, Ordering::Relaxed);
+        if let Link::H2(link) = &self.link
+            && link.streams.fetch_sub(1, Ordering::Relaxed) == 1
+        {
+            *lock(&link.idle_since) = Instant::now();
         }
     }
 }
+
+#[cfg(test)]
+#[path = "pool_tests.rs"]
+mod tests;

@@ -1,0 +1,90 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+use config::{SpiffeId, TrustDomain};
+use identity::pki_types::CertificateDer;
+use identity::{Bundle, Bundles, Generation, Key, Svid};
+use rustls::pki_types::ServerName;
+use std::net::SocketAddr;
+use tokio::net::TcpListener;
+
+fn upstream(endpoint: SocketAddr, how: How, idle: Duration) -> Arc<Upstream> {
+    let config = UpstreamConfig {
+        endpoints: vec![Address::Tcp {
+            host: endpoint.ip().to_string(),
+            port: endpoint.port(),
+        }],
+        header_bytes: 65536,
+        headers: 200,
+        connect: Duration::from_secs(10),
+        handshake: Duration::from_millis(500),
+        idle,
+    };
+    Upstream::new(config, how, SidecarMetrics::new())
+}
+
+fn mutual() -> How {
+    let root = mint::Authority::root("shop.example");
+    let minted = root.issuer().leaf("spiffe://shop.example/storefront");
+    let chain = minted.chain.iter().cloned().map(CertificateDer::from);
+    let key = Key::from_pkcs8(&minted.key.pkcs8()).unwrap();
+    let domain = TrustDomain::parse("shop.example").unwrap();
+    let roots = vec![CertificateDer::from(root.root.clone())];
+    let bundles = Bundles::of(Bundle::from_roots(domain, roots).unwrap());
+    let svid = Svid::new(chain.collect(), key).unwrap();
+    How::Mutual {
+        generation: Arc::new(Generation::new(1, svid, bundles).unwrap()),
+        expected: SpiffeId::parse("spiffe://shop.example/orders").unwrap(),
+        name: ServerName::try_from("orders").unwrap(),
+    }
+}
+
+async fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+#[tokio::test]
+async fn who_waits_for_a_dial_shares_its_failure_instead_of_dialling_after_it() {
+    // It connects, and then says nothing.
+    let (_listener, address) = listener().await;
+    let upstream = upstream(address, mutual(), Duration::from_secs(60));
+    let began = Instant::now();
+
+    let asking = (0..10).map(|_| {
+        let upstream = upstream.clone();
+        tokio::spawn(async move {
+            let leased = upstream.lease(Version::Http2).await;
+            leased.map(drop).map_err(|refusal| refusal.reason)
+        })
+    });
+    for asked in asking.collect::<Vec<_>>() {
+        assert_eq!(asked.await.unwrap(), Err("handshake_timeout"));
+    }
+
+    let took = began.elapsed();
+    assert!(
+        took < Duration::from_secs(2),
+        "{took:?} for one timeout of 0.5 s"
+    );
+}
+
+#[tokio::test]
+async fn an_http2_connection_without_streams_is_closed_after_its_time() {
+    let (listener, address) = listener().await;
+    let upstream = upstream(address, How::Plain, Duration::from_millis(200));
+
+    let lease = upstream.lease(Version::Http2).await.unwrap();
+    let (mut socket, _) = listener.accept().await.unwrap();
+    let reading = tokio::spawn(async move {
+        let mut seen = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut socket, &mut seen).await
+    });
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert!(!reading.is_finished(), "it is in use");
+    drop(lease);
+
+    let ended = timeout(Duration::from_secs(10), reading).await;
+    assert!(ended.is_ok(), "it is kept for ever");
+}
