@@ -11,6 +11,7 @@ use crate::world::World;
 use http::{HeaderValue, Response};
 use identity::Peer;
 use policy::{CallerRules, Canonical, Denied, Permit};
+use rustls::pki_types::CertificateDer;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
@@ -22,6 +23,8 @@ pub(crate) struct Caller {
     world: Arc<World>,
     listener: Arc<str>,
     peer: Peer,
+    /// What it showed for that.
+    chain: Vec<CertificateDer<'static>>,
     /// When its leaf or ours ends: no new request after it.
     ends: SystemTime,
     /// Who it is, as the app is told.
@@ -30,28 +33,28 @@ pub(crate) struct Caller {
 }
 
 /// What one snapshot says of one caller on one listener.
-pub(crate) struct View {
+struct View {
     number: u64,
+    /// Why it would not be believed if it came now.
+    disbelieved: Option<identity::Refused>,
     rules: CallerRules,
+    /// `None` when the listener is no longer configured.
     app: Option<Arc<Upstream>>,
 }
 
 impl View {
-    fn of(snapshot: &Snapshot, peer: &Peer, listener: &str) -> Arc<Self> {
-        let rules = snapshot.rules.for_caller(&peer.id, listener);
+    fn of(
+        snapshot: &Snapshot,
+        peer: &Peer,
+        disbelieved: Option<identity::Refused>,
+        listener: &str,
+    ) -> Arc<Self> {
         Arc::new(Self {
             number: snapshot.number,
-            rules,
+            disbelieved,
+            rules: snapshot.rules.for_caller(&peer.id, listener),
             app: snapshot.app(listener).cloned(),
         })
-    }
-    /// The rules that concern the caller.
-    pub(crate) fn rules(&self) -> &CallerRules {
-        &self.rules
-    }
-    /// The app; `None` when the listener is no longer configured.
-    pub(crate) fn app(&self) -> Option<&Arc<Upstream>> {
-        self.app.as_ref()
     }
 }
 
@@ -62,16 +65,18 @@ impl Caller {
         snapshot: &Snapshot,
         listener: Arc<str>,
         peer: Peer,
+        chain: Vec<CertificateDer<'static>>,
     ) -> Arc<Self> {
         let ends = peer
             .not_after
             .min(snapshot.identity.svid().leaf().not_after);
-        let view = Mutex::new(View::of(snapshot, &peer, &listener));
+        let view = Mutex::new(View::of(snapshot, &peer, None, &listener));
         let xfcc = xfcc(&snapshot.local_id, &peer);
         Arc::new(Self {
             world,
             listener,
             peer,
+            chain,
             ends,
             xfcc,
             view,
@@ -81,12 +86,14 @@ impl Caller {
     pub(crate) fn ends(&self) -> SystemTime {
         self.ends
     }
-    /// What the snapshot in force says: computed once a snapshot, not once a request.
-    pub(crate) fn view(&self) -> Arc<View> {
+    /// What the snapshot in force says: computed once a snapshot, not once a request. A root that was taken away takes its
+    /// callers' kept connections with it.
+    fn view(&self) -> Arc<View> {
         let snapshot = self.world.snapshot();
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         if view.number != snapshot.number {
-            *view = View::of(&snapshot, &self.peer, &self.listener);
+            let judged = snapshot.identity.judge_client(Some(&self.chain));
+            *view = View::of(&snapshot, &self.peer, judged.err(), &self.listener);
         }
         view.clone()
     }
@@ -164,7 +171,11 @@ fn admit(caller: &Caller, mut checked: Checked) -> Result<Permitted, Refused> {
         return Err(checked.refuse(Refusal::unsent(Cause::IdentityEnded, "certificate_ended")));
     }
     let view = caller.view();
-    let Some(app) = view.app().cloned() else {
+    if let Some(refused) = &view.disbelieved {
+        let refusal = Refusal::unsent(Cause::IdentityEnded, refused.reason()).explained(refused);
+        return Err(checked.refuse(refusal));
+    }
+    let Some(app) = view.app.clone() else {
         return Err(checked.refuse(Refusal::unsent(Cause::Unavailable, "listener_removed")));
     };
     match decide(&view, &mut checked) {
@@ -204,7 +215,7 @@ fn decide(view: &View, checked: &mut Checked) -> Result<Permit, Refusal> {
             port: authority.and_then(|authority| authority.port()),
             path: path.as_ref(),
         };
-        view.rules().decide(&asked)
+        view.rules.decide(&asked)
     });
     let exchange = checked.exchange_mut();
     exchange.decision = Some(decision);

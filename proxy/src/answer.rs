@@ -13,7 +13,7 @@ use telemetry::DecisionId;
 pub(crate) enum Cause {
     /// Policy said no.
     PolicyDenied,
-    /// The peer's leaf, or our own, ended while the connection was kept.
+    /// The peer's leaf, or our own, ended while the connection was kept; or the peer is believed no longer.
     IdentityEnded,
     /// The request is malformed, or its path means different things to different readers.
     Malformed,
@@ -65,7 +65,7 @@ const TABLE: &[Row] = &[
     ),
     row(
         Cause::IdentityEnded,
-        "certificate of a kept connection ended",
+        "certificate of a kept connection ended, or no longer believed",
         StatusCode::FORBIDDEN,
         7,
         "http_request_denied",

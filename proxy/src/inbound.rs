@@ -55,6 +55,14 @@ impl Inbound {
         .await
         {
             Ok(known) => {
+                // A handshake may take its time: what was changed meanwhile is in force, and whom we believe is asked again.
+                let before = snapshot;
+                let snapshot = Arc::clone(&self.world.snapshot());
+                if !Arc::ptr_eq(&before.identity, &snapshot.identity)
+                    && let Err(refused) = snapshot.identity.judge_client(Some(&known.chain))
+                {
+                    return self.refused(&Unproven::Identity(refused), from, &snapshot);
+                }
                 self.world
                     .metrics
                     .handshake("server", "ok", known.tls_group);
@@ -70,6 +78,7 @@ impl Inbound {
         let Authenticated {
             stream,
             peer,
+            chain,
             http2,
             tls_group,
         } = known;
@@ -86,7 +95,7 @@ impl Inbound {
             self.world.metrics.clone(),
             snapshot.access_log.clone(),
         );
-        let caller = Caller::new(self.world.clone(), snapshot, self.name.clone(), peer);
+        let caller = Caller::new(self.world.clone(), snapshot, self.name.clone(), peer, chain);
         let bounds = Bounds {
             limits: &snapshot.config.limits,
             ends: Some(caller.ends()),

@@ -3,6 +3,7 @@
 use identity::{Alpn, Generation, Peer, Refused};
 use rustls::NamedGroup;
 use rustls::crypto::SupportedKxGroup;
+use rustls::pki_types::CertificateDer;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,8 @@ pub(crate) struct Authenticated {
     pub(crate) stream: TlsStream<TcpStream>,
     /// Who it is.
     pub(crate) peer: Peer,
+    /// What it showed for that, leaf first: to be judged again when whom we believe changes.
+    pub(crate) chain: Vec<CertificateDer<'static>>,
     /// Whether it asked for HTTP/2. No ALPN on an http listener is HTTP/1.1.
     pub(crate) http2: bool,
     /// The key exchange group.
@@ -93,11 +96,13 @@ pub(crate) async fn accept(
     let peer = generation
         .judge_client(session.peer_certificates())
         .map_err(Unproven::Identity)?;
+    let chain = session.peer_certificates().unwrap_or_default().to_vec();
     let http2 = session.alpn_protocol() == Some(b"h2");
     let tls_group = group(session.negotiated_key_exchange_group());
     Ok(Authenticated {
         stream,
         peer,
+        chain,
         http2,
         tls_group,
     })

@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::{Domain, Raw, callee, caller, listen};
+use support::{Domain, Raw, callee, caller, listen, soon};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -58,4 +58,28 @@ async fn requests_one_after_another_share_a_connection() {
         served.send(OK).await;
         caller.until("ok").await;
     }
+}
+
+#[tokio::test]
+async fn a_root_that_is_taken_away_takes_kept_connections_with_it() {
+    let (domain, other) = (Domain::new("shop.example"), Domain::new("shop.example"));
+    let (app, address) = listen().await;
+    let orders = callee(&domain, address, "http", "").await;
+    let storefront = caller(&domain, orders.at("web").await, "http").await;
+    let mut caller = Raw::connect(storefront.at("out").await).await;
+    caller.send("GET /1 HTTP/1.1\r\nhost: orders\r\n\r\n").await;
+    let mut served = Raw::accept(&app).await;
+    served.until("\r\n\r\n").await;
+    served.send(OK).await;
+    caller.until("ok").await;
+
+    let before = orders.running.generation();
+    let svid = other.issuer.leaf("spiffe://shop.example/orders");
+    svid.write_files(&orders.path(""), &other.root.bundle_pem());
+    soon("a new identity", orders.running.newer_than(before)).await;
+
+    caller.send("GET /2 HTTP/1.1\r\nhost: orders\r\n\r\n").await;
+    let answer = caller.until("}").await;
+    assert!(answer.starts_with("HTTP/1.1 403 Forbidden"), "{answer}");
+    assert!(answer.contains("reached=?0"), "{answer}");
 }
