@@ -7,12 +7,12 @@ mod usage;
 mod log;
 mod secrecy;
 
-mod demo;
 mod proxy;
 mod ca;
 mod svid;
 mod policy;
 mod config;
+mod demo;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};

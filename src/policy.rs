@@ -11,7 +11,7 @@ use ::config::{HostPattern, SpiffeId};
 use ::policy::{Ambiguous, Canonical, Denied, Permit, Request, Rules, Warning};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -150,6 +150,39 @@ fn warning_as_json(file: &str, warning: &Warning) -> Value {
         "why": warning.to_string(),
         "others": others,
     })
+}
+
+/// A question as other verbs ask it, about a request to an http listener.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Question<'a> {
+    pub(crate) policy: &'a Path,
+    pub(crate) from: &'a str,
+    pub(crate) listener: &'a str,
+    pub(crate) method: &'a str,
+    pub(crate) host: &'a str,
+    pub(crate) path: &'a str,
+}
+
+/// What `policy explain` prints in answer to a question.
+pub(crate) fn explain(question: &Question<'_>) -> Result<String, Failure> {
+    let unfit = |error: ::config::NameError| Failure::Unfit(error.to_string());
+    let policy =
+        Document::load(question.policy).map_err(|findings| Failure::Unfit(findings.to_string()))?;
+    let from = SpiffeId::parse(question.from).map_err(unfit)?;
+    let asked = Explain {
+        policy: None,
+        from: None,
+        method: Some(question.method.to_owned()),
+        path: Some(question.path.to_owned()),
+        host: Some(HostPattern::parse(question.host).map_err(unfit)?),
+        listener: Some(question.listener.to_owned()),
+        tcp: false,
+        decision: None,
+        output: OutputOption {
+            output: Output::Table,
+        },
+    };
+    Ok(asked.answer(&policy, &from).text())
 }
 
 impl Explain {

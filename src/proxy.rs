@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The sidecar.
@@ -20,12 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Proxy {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        let runtime = runtime().map_err(|error| {
-            Failure::Unfit(format!(
-                "cannot start threads: {error}; is a limit of processes reached?"
-            ))
-        })?;
-        runtime.block_on(self.serve())
+        runtime()?.block_on(self.serve())
     }
     async fn serve(self) -> Result<ExitCode, Failure> {
         let unfit =
@@ -49,16 +45,17 @@ impl Proxy {
 }
 
 /// One thread where there is one processor: there a second only adds hand-overs between them.
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    if threads == 1 {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
+    let mut runtime = if threads == 1 {
+        Builder::new_current_thread()
     } else {
-        tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(threads)
-            .enable_all()
-            .build()
-    }
+        Builder::new_multi_thread()
+    };
+    let runtime = runtime.worker_threads(threads).enable_all().build();
+    runtime.map_err(|error| {
+        Failure::Unfit(format!(
+            "cannot start threads: {error}; is a limit of processes reached?"
+        ))
+    })
 }
