@@ -22,6 +22,16 @@ pub(crate) enum Effect {
     Deny,
 }
 
+impl Effect {
+    /// What of a path clauses of this effect are compared with.
+    pub(crate) fn text_of<'a>(self, path: &'a Canonical<'_>) -> &'a str {
+        match self {
+            Self::Allow => path.as_str(),
+            Self::Deny => path.delimiters_decoded(),
+        }
+    }
+}
+
 /// A field of a clause, in the order in which they are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Field {
@@ -189,10 +199,7 @@ impl Clause {
             return true;
         };
         let Some(path) = path else { return false };
-        let text = match self.effect {
-            Effect::Allow => path.as_str(),
-            Effect::Deny => path.delimiters_decoded(),
-        };
+        let text = self.effect.text_of(path);
         patterns.iter().any(|pattern| pattern.matches(text))
     }
 

@@ -15,6 +15,8 @@ mod verdict;
 
 mod clause;
 
+mod index;
+
 mod rules;
 
 mod coverage;

@@ -6,6 +6,7 @@
 //! 1. No rules means no.  2. Deny beats allow in any order.  3. A request costs nothing for rules of other callers,
 //!    unless no rule allows this caller anything here: then all of them are looked at for the nearest.
 use crate::clause::{Asked, Clause, Effect, Field, asked_instead};
+use crate::index::Index;
 use crate::{Denied, Nearest, Permit, Reason, Request};
 use config::SpiffeId;
 use std::cmp::Reverse;
@@ -26,10 +27,10 @@ pub struct CallerRules {
     rules: Arc<Rules>,
     caller: SpiffeId,
     listener: Box<str>,
-    /// Indices into `rules.allow` of the clauses that name caller and listener.
-    allow: Box<[usize]>,
+    /// Into `rules.allow`: the clauses that name caller and listener.
+    allow: Index,
     /// The same into `rules.deny`.
-    deny: Box<[usize]>,
+    deny: Index,
     /// Whether any rule names the caller, on whichever listener.
     named: bool,
 }
@@ -60,7 +61,7 @@ impl Rules {
     /// What concerns one caller on one listener. Cost: one pass over all clauses, once per connection.
     pub fn for_caller(self: &Arc<Self>, caller: &SpiffeId, listener: &str) -> CallerRules {
         let mut named = false;
-        let mut concerning = |clauses: &[Clause]| -> Box<[usize]> {
+        let mut concerning = |clauses: &[Clause]| {
             let mut indices = Vec::new();
             for (index, clause) in clauses
                 .iter()
@@ -72,7 +73,7 @@ impl Rules {
                     indices.push(index);
                 }
             }
-            indices.into()
+            Index::new(clauses, indices)
         };
         let (allow, deny) = (concerning(&self.allow), concerning(&self.deny));
         CallerRules {
@@ -87,21 +88,16 @@ impl Rules {
 }
 
 impl CallerRules {
-    /// Decides. Cost: one pass over the clauses of this caller and listener; the way to yes does not allocate
-    /// ([`Permit`] clones an `Arc`); the way to no may, since it explains.
+    /// Decides. Cost: a look at those clauses of this caller and listener that the path's first segment does not rule out; the
+    /// way to yes does not allocate ([`Permit`] clones an `Arc`); the way to no may, since it explains.
     pub fn decide(&self, request: &Request<'_>) -> Result<Permit, Denied> {
         let asked = Asked::from(request);
-        let matching = |clauses: &'_ [Clause], indices: &[usize]| {
-            indices
-                .iter()
-                .copied()
-                .find(|&index| clauses[index].matches(&asked))
-        };
-        if let Some(index) = matching(&self.rules.deny, &self.deny) {
-            return Err(denied_by(&self.rules.deny[index]));
+        let Rules { allow, deny } = &*self.rules;
+        if let Some(index) = self.deny.first_match(deny, Effect::Deny, &asked) {
+            return Err(denied_by(&deny[index]));
         }
-        match matching(&self.rules.allow, &self.allow) {
-            Some(index) => Ok(Permit::by(Arc::clone(&self.rules.allow[index].rule))),
+        match self.allow.first_match(allow, Effect::Allow, &asked) {
+            Some(index) => Ok(Permit::by(Arc::clone(&allow[index].rule))),
             None => Err(self.not_allowed(&asked)),
         }
     }
@@ -126,8 +122,8 @@ impl CallerRules {
     fn nearest(&self, asked: &Asked<'_>) -> Option<Nearest> {
         let all = &self.rules.allow;
         // One that names caller and listener is nearer than all that do not, so those need no look.
-        let (clause, field) = match self.allow.is_empty() {
-            false => self.furthest(self.allow.iter().map(|&index| &all[index]), asked),
+        let (clause, field) = match self.allow.all().is_empty() {
+            false => self.furthest(self.allow.all().iter().map(|&index| &all[index]), asked),
             true => self.furthest(all.iter(), asked),
         }?;
         Some(Nearest {
