@@ -1,13 +1,15 @@
 //! Takes what changed on disk: configuration, policy, key, certificate, bundle. Whole, or not at all.
 //!
 //! In: the contents of the files, looked at twice a second, and generations of identity as their source takes them. Out: the
-//! next snapshot in force, or every finding in the log and the old snapshot still serving.
+//! next snapshot in force, or every finding in the log and the old snapshot still serving. What was refused is tried again
+//! at every look: the mistake may be in any file that the configuration names.
 
 use crate::listeners::Listeners;
 use crate::pages::Pages;
 use crate::snapshot::Snapshot;
-use crate::wanted::{StartError, Texts, Wanted, about, open_log, texts};
+use crate::wanted::{StartError, Wanted, about, open_log, texts};
 use crate::world::World;
+use config::Finding;
 use identity::Current;
 use identity::source::files::FilesSource;
 use std::path::{Path, PathBuf};
@@ -18,20 +20,22 @@ use tokio::task::JoinHandle;
 
 /// Contents are compared, not time stamps: every way of replacing a file is seen, and touching one changes nothing.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// A refusal is told at this look.
+const LOOKS_BEFORE_TELLING: u32 = 2;
 /// How long the connections of a listener that is gone may take to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a running sidecar keeps to reload itself.
 pub(crate) struct Reload {
     path: PathBuf,
-    wanted: Wanted,
+    wanted: Arc<Wanted>,
     current: Current,
     watching: JoinHandle<()>,
     world: Arc<World>,
     listeners: Arc<Mutex<Listeners>>,
     pages: Arc<Pages>,
-    /// What was refused last: said once, not twice a second.
-    refused: Option<Texts>,
+    /// What the last look refused, and how many looks in a row did.
+    refused: Option<(Vec<Finding>, u32)>,
 }
 
 impl Reload {
@@ -47,7 +51,7 @@ impl Reload {
         let watching = watch(source);
         Self {
             path: path.to_owned(),
-            wanted,
+            wanted: Arc::new(wanted),
             current,
             watching,
             world,
@@ -73,13 +77,20 @@ impl Reload {
     }
 
     async fn look(&mut self) {
-        let Some(seen) = texts(&self.path, self.wanted.config.policy.as_deref()) else {
-            return;
+        let (path, in_force) = (self.path.clone(), self.wanted.clone());
+        // A file system that hangs must not stop the thread that serves.
+        let looked = tokio::task::spawn_blocking(move || differing(&path, &in_force));
+        let outcome = match looked.await {
+            Ok(Some(Ok((next, source)))) => self.take(next, source).await,
+            Ok(Some(Err(error))) => Err(error),
+            Ok(None) => {
+                self.refused = None;
+                return;
+            }
+            // The process is ending.
+            Err(_) => return,
         };
-        if seen == self.wanted.texts || self.refused.as_ref() == Some(&seen) {
-            return;
-        }
-        match self.take().await {
+        match outcome {
             Ok(()) => {
                 self.refused = None;
                 tracing::info!(
@@ -87,26 +98,29 @@ impl Reload {
                     "new configuration in force"
                 );
             }
-            Err(error) => {
-                for finding in about(&self.path, &error) {
-                    tracing::error!("not taken: {finding}");
-                }
-                tracing::error!("the configuration in force stays as it was");
-                self.refused = Some(seen);
-            }
+            Err(error) => self.tell(&error),
         }
     }
 
-    /// Builds everything that can fail, then puts it into force.
-    async fn take(&mut self) -> Result<(), StartError> {
-        let next = Wanted::load(&self.path).map_err(StartError::Config)?;
-        let before = self.wanted.config.clone();
-        let source = if next.config.identity == before.identity {
-            None
-        } else {
-            Some(FilesSource::open(&next.config.identity).map_err(StartError::Identity)?)
+    /// Says what was refused when it was refused twice, once: a writer who is not done is no news.
+    fn tell(&mut self, error: &StartError) {
+        let findings = about(&self.path, error);
+        let looks = match self.refused.take() {
+            Some((refused, looks)) if refused == findings => looks.saturating_add(1),
+            _ => 1,
         };
-        let access_log = if next.config.telemetry == before.telemetry {
+        if looks == LOOKS_BEFORE_TELLING {
+            for finding in &findings {
+                tracing::error!("not taken: {finding}");
+            }
+            tracing::error!("the configuration in force stays as it was");
+        }
+        self.refused = Some((findings, looks));
+    }
+
+    /// Opens everything that can fail, then puts it into force.
+    async fn take(&mut self, next: Wanted, source: Option<FilesSource>) -> Result<(), StartError> {
+        let access_log = if next.config.telemetry == self.wanted.config.telemetry {
             self.world.snapshot().access_log.clone()
         } else {
             open_log(
@@ -119,7 +133,7 @@ impl Reload {
             .bind(&next.config)
             .await
             .map_err(StartError::Listen)?;
-        self.wanted = next;
+        self.wanted = Arc::new(next);
         if let Some(source) = source {
             self.current = source.current();
             self.watching.abort();
@@ -155,6 +169,25 @@ impl Drop for Reload {
     fn drop(&mut self) {
         self.watching.abort();
     }
+}
+
+/// What is on disk, if it differs from what is in force, read whole and checked; with it the identity's files, if they are
+/// other ones.
+fn differing(
+    path: &Path,
+    in_force: &Wanted,
+) -> Option<Result<(Wanted, Option<FilesSource>), StartError>> {
+    if texts(path, in_force.config.policy.as_deref()).as_ref() == Some(&in_force.texts) {
+        return None;
+    }
+    let read = || {
+        let next = Wanted::load(path).map_err(StartError::Config)?;
+        let source = (next.config.identity != in_force.config.identity)
+            .then(|| FilesSource::open(&next.config.identity).map_err(StartError::Identity))
+            .transpose()?;
+        Ok((next, source))
+    };
+    Some(read())
 }
 
 fn watch(source: FilesSource) -> JoinHandle<()> {

@@ -29,7 +29,7 @@ fn mutual() -> How {
     let chain = minted.chain.iter().cloned().map(CertificateDer::from);
     let key = Key::from_pkcs8(&minted.key.pkcs8()).unwrap();
     let domain = TrustDomain::parse("shop.example").unwrap();
-    let roots = vec![CertificateDer::from(root.root.clone())];
+    let roots = vec![CertificateDer::from(root.root)];
     let bundles = Bundles::of(Bundle::from_roots(domain, roots).unwrap());
     let svid = Svid::new(chain.collect(), key).unwrap();
     How::Mutual {
