@@ -238,10 +238,12 @@ fn open(description: Description, bound: Bound, world: &Arc<World>, pages: &Arc<
         }
         Bound::Unix(listener) => {
             let pages = pages.clone();
-            tokio::spawn(admin::serve_unix(listener, draining, move |request| {
-                let pages = pages.clone();
-                async move { pages.admin(&request) }
-            }));
+            draining
+                .clone()
+                .track(admin::serve_unix(listener, draining, move |request| {
+                    let pages = pages.clone();
+                    async move { pages.admin(&request) }
+                }));
             None
         }
     };
@@ -259,7 +261,8 @@ fn open_tcp(
     world: &Arc<World>,
     own: &Arc<Pages>,
 ) {
-    let stop = draining.clone();
+    // The loop is waited for too: when the drain is over, the address is free.
+    let (loops, stop) = (draining.clone(), draining.clone());
     let own = own.clone();
     match description {
         Description::Inbound(name, protocol, _) => {
@@ -268,7 +271,7 @@ fn open_tcp(
                 protocol: *protocol,
                 world: world.clone(),
             });
-            tokio::spawn(accept::run(listener, draining, move |socket, from| {
+            loops.track(accept::run(listener, draining, move |socket, from| {
                 inbound.clone().serve(socket, from, stop.clone())
             }));
         }
@@ -278,24 +281,24 @@ fn open_tcp(
                 protocol: *protocol,
                 world: world.clone(),
             });
-            tokio::spawn(accept::run(listener, draining, move |socket, _| {
+            loops.track(accept::run(listener, draining, move |socket, _| {
                 outbound.clone().serve(socket, stop.clone())
             }));
         }
         Description::Metrics(_) => {
-            tokio::spawn(pages::serve(listener, draining, move |request| {
+            loops.track(pages::serve(listener, draining, move |request| {
                 let own = own.clone();
                 async move { own.metrics(&request) }
             }));
         }
         Description::Health(_) => {
-            tokio::spawn(pages::serve(listener, draining, move |request| {
+            loops.track(pages::serve(listener, draining, move |request| {
                 let own = own.clone();
                 async move { own.health(&request).await }
             }));
         }
         Description::Admin(_) | Description::AdminSocket(_) => {
-            tokio::spawn(admin::serve_tcp(listener, draining, move |request| {
+            loops.track(admin::serve_tcp(listener, draining, move |request| {
                 let own = own.clone();
                 async move { own.admin(&request) }
             }));
