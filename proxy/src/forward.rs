@@ -53,7 +53,7 @@ pub(crate) async fn forward(
             .unwrap_or(Err(None)),
     };
     match answered {
-        Ok((response, lease)) => Ok(received(response, lease, exchange)),
+        Ok((response, lease)) => received(response, lease, exchange, way.upstream),
         Err(refusal) => {
             let late = || Refusal {
                 reached,
@@ -167,18 +167,25 @@ fn received(
     response: Response<Incoming>,
     lease: Lease,
     mut exchange: Box<Exchange>,
-) -> Response<ResponseBody> {
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+    upstream: &Upstream,
+) -> Result<Response<ResponseBody>, Refused> {
+    let lie = if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         // We never forward an Upgrade: who switches all the same has not understood the request.
-        drop(lease);
-        let refusal = Refusal::sent(Cause::LyingResponse, "switched_unasked");
-        let answer = refusal.answer(false);
-        exchange.refused(&refusal, answer.status().as_u16());
-        return answer.map(|body| ResponseBody::own(body, exchange));
+        Some("switched_unasked")
+    } else if response.headers().len() > upstream.config().headers {
+        // hyper counts them on HTTP/1 only.
+        Some("response_head_too_large")
+    } else {
+        None
+    };
+    if let Some(reason) = lie {
+        let refusal = Refusal::sent(Cause::LyingResponse, reason);
+        return Err(Refused { refusal, exchange });
     }
     exchange.status = response.status().as_u16();
     let (mut parts, body) = response.into_parts();
     strip_head(&mut parts.headers);
     parts.version = http::Version::default();
-    Response::from_parts(parts, ResponseBody::upstream(body, lease, exchange))
+    let body = ResponseBody::upstream(body, lease, exchange);
+    Ok(Response::from_parts(parts, body))
 }

@@ -120,7 +120,9 @@ impl Inbound {
             .layer(Observe {
                 facts: facts.clone(),
             }) // first, so that every refusal below is counted and answered
-            .layer(Check) // before policy, so that it decides on the one meaning of a request
+            .layer(Check {
+                headers_max: snapshot.config.limits.headers,
+            }) // before policy, so that it decides on the one meaning of a request
             .layer(Admit { caller }) // before the app: the refused cost no connection
             .service(to_app);
         serve(stream, version, stack, &facts, bounds).await;

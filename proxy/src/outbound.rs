@@ -82,7 +82,9 @@ impl Outbound {
             .layer(Observe {
                 facts: facts.clone(),
             }) // first, so that every refusal below is counted and answered
-            .layer(Check) // before routing, so that a route is found by the one authority of a request
+            .layer(Check {
+                headers_max: limits.headers,
+            }) // before routing, so that a route is found by the one authority of a request
             .layer(Route {
                 world: self.world.clone(),
                 listener: self.name.clone(),

@@ -51,18 +51,23 @@ impl Checked {
 
 /// Before policy and routing, so that both see one meaning of every request.
 #[derive(Clone, Copy)]
-pub(crate) struct Check;
+pub(crate) struct Check {
+    /// `limits.headers`: hyper counts them on HTTP/1 only.
+    pub(crate) headers_max: usize,
+}
 
 impl<S> Layer<S> for Check {
     type Service = Checking<S>;
     fn layer(&self, inner: S) -> Checking<S> {
-        Checking { inner }
+        let headers_max = self.headers_max;
+        Checking { headers_max, inner }
     }
 }
 
 /// [`Check`] over an inner service.
 #[derive(Clone)]
 pub(crate) struct Checking<S> {
+    headers_max: usize,
     inner: S,
 }
 
@@ -77,7 +82,7 @@ where
         self.inner.poll_ready(cx)
     }
     fn call(&mut self, asked: Asked) -> Self::Future {
-        match check(asked) {
+        match check(asked, self.headers_max) {
             Ok(checked) => MaybeReady::Passed {
                 inner: self.inner.call(checked),
             },
@@ -88,12 +93,12 @@ where
     }
 }
 
-fn check(asked: Asked) -> Result<Checked, Refused> {
+fn check(asked: Asked, headers_max: usize) -> Result<Checked, Refused> {
     let Asked {
         mut request,
         mut exchange,
     } = asked;
-    match shape(&request) {
+    match shape(&request, headers_max) {
         Ok(authority) => {
             strip_head(request.headers_mut());
             exchange.host = authority.as_ref().map(|authority| authority.text().clone());
@@ -107,8 +112,11 @@ fn check(asked: Asked) -> Result<Checked, Refused> {
     }
 }
 
-fn shape<B>(request: &Request<B>) -> Result<Option<Authority>, Refusal> {
+fn shape<B>(request: &Request<B>, headers_max: usize) -> Result<Option<Authority>, Refusal> {
     let malformed = |reason| Refusal::unsent(Cause::Malformed, reason);
+    if request.headers().len() > headers_max {
+        return Err(Refusal::unsent(Cause::HeadTooLarge, "too_many_headers"));
+    }
     if request.method() == Method::CONNECT {
         return Err(Refusal::unsent(
             Cause::NoSuchService,
@@ -177,7 +185,7 @@ mod tests {
                 .headers_mut()
                 .append(header::HOST, HeaderValue::from_str(host).unwrap());
         }
-        let seen = shape(&request).map_err(|refusal| refusal.reason);
+        let seen = shape(&request, 3).map_err(|refusal| refusal.reason);
         let seen = seen.map(|authority| {
             authority.map(|authority| authority.text().to_str().unwrap().to_owned())
         });
@@ -231,6 +239,13 @@ mod tests {
             Err("connect_not_supported_yet"),
         );
         check(V::HTTP_2, "GET", "http://orders/", &[], Ok(Some("orders")));
+        check(
+            V::HTTP_2,
+            "GET",
+            "http://orders/",
+            &["orders"; 4],
+            Err("too_many_headers"),
+        );
         check(
             V::HTTP_2,
             "GET",
