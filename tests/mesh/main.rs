@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod demo;
 mod instruments;
 mod mistakes;
 mod refused_callers;

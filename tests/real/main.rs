@@ -10,6 +10,7 @@
 mod support;
 
 mod command;
+mod demo;
 mod ca;
 mod validators;
 mod files;
