@@ -4,7 +4,7 @@
 //! `Proxy-Status`), why (a reason that never changes) and whether the app may have seen the request; nothing of the rules.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::Full;
 use telemetry::DecisionId;
 
@@ -205,6 +205,31 @@ pub(crate) enum Reached {
     Maybe,
 }
 
+/// What shape of answer a request can take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Head and body.
+    Whole,
+    /// The head alone: hyper drops the body of an answer to HEAD in HTTP/1, and sends it in HTTP/2, where it is an error.
+    Head,
+    /// gRPC.
+    TrailersOnly,
+}
+
+impl Form {
+    /// What a request can take, by its method and its content type.
+    pub(crate) fn of(method: &Method, headers: &HeaderMap) -> Self {
+        let content = headers.get(header::CONTENT_TYPE);
+        if *method == Method::HEAD {
+            Self::Head
+        } else if content.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+            Self::TrailersOnly
+        } else {
+            Self::Whole
+        }
+    }
+}
+
 /// A request that gets an answer of ours.
 #[derive(Clone, Debug)]
 pub(crate) struct Refusal {
@@ -246,14 +271,20 @@ impl Refusal {
         }
     }
     /// The answer. A gRPC request is answered trailers-only with status 200, as its clients expect.
-    pub(crate) fn answer(&self, grpc: bool) -> Response<Full<Bytes>> {
+    pub(crate) fn answer(&self, form: Form) -> Response<Full<Bytes>> {
         let row = self.cause.row();
-        let mut response = if grpc {
-            Response::new(Full::default())
-        } else {
-            Response::new(self.body())
-        };
+        let grpc = form == Form::TrailersOnly;
+        let text = if grpc { String::new() } else { self.body() };
+        let length = text.len();
+        let mut response = Response::new(match form {
+            Form::Whole => Full::new(Bytes::from(text)),
+            Form::Head | Form::TrailersOnly => Full::default(),
+        });
         let headers = response.headers_mut();
+        if form == Form::Head {
+            // As the whole answer would say it (RFC 9110 §9.3.2).
+            headers.insert(header::CONTENT_LENGTH, length.into());
+        }
         if grpc {
             headers.insert(
                 header::CONTENT_TYPE,
@@ -282,15 +313,14 @@ impl Refusal {
         }
         response
     }
-    fn body(&self) -> Full<Bytes> {
-        let text = match self.decision {
+    fn body(&self) -> String {
+        match self.decision {
             Some(decision) => format!(
                 "{{\"error\":\"{}\",\"decision\":\"{decision}\"}}\n",
                 self.reason
             ),
             None => format!("{{\"error\":\"{}\"}}\n", self.reason),
-        };
-        Full::new(Bytes::from(text))
+        }
     }
 }
 
@@ -299,13 +329,6 @@ fn insert(headers: &mut HeaderMap, name: &'static str, value: String) {
     if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
         headers.insert(name, value);
     }
-}
-
-/// Whether a request is gRPC, by its content type.
-pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// The table as Markdown: `docs/reference/errors.md`.

@@ -33,14 +33,14 @@ fn every_cause_has_one_row() {
 
 #[test]
 fn a_refusal_says_whose_answer_it_is_and_whether_the_app_was_reached() {
-    let response = Refusal::unsent(Cause::Malformed, "dot_segment").answer(false);
+    let response = Refusal::unsent(Cause::Malformed, "dot_segment").answer(Form::Whole);
     assert_eq!(response.status(), 400);
     assert_eq!(
         response.headers()["proxy-status"],
         "countersign; error=http_request_error; details=\"dot_segment\"; reached=?0"
     );
     assert_eq!(text(response), "{\"error\":\"dot_segment\"}\n");
-    let response = Refusal::sent(Cause::Terminated, "closed_before_response").answer(false);
+    let response = Refusal::sent(Cause::Terminated, "closed_before_response").answer(Form::Whole);
     assert_eq!(
         response.headers()["proxy-status"],
         "countersign; error=connection_terminated; details=\"closed_before_response\"; reached=?1"
@@ -49,10 +49,21 @@ fn a_refusal_says_whose_answer_it_is_and_whether_the_app_was_reached() {
 
 #[test]
 fn a_grpc_request_is_answered_trailers_only() {
-    let response = Refusal::unsent(Cause::NoSuchService, "no_such_service").answer(true);
+    let response =
+        Refusal::unsent(Cause::NoSuchService, "no_such_service").answer(Form::TrailersOnly);
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["grpc-status"], "12");
     assert_eq!(response.headers()["content-type"], "application/grpc");
+    assert_eq!(text(response), "");
+}
+
+#[test]
+fn a_head_request_is_told_the_length_and_not_the_text() {
+    let form = Form::of(&Method::HEAD, &HeaderMap::new());
+    let response = Refusal::unsent(Cause::PolicyDenied, "denied_by_rule").answer(form);
+    assert_eq!(response.status(), 403);
+    let length = "{\"error\":\"denied_by_rule\"}\n".len().to_string();
+    assert_eq!(response.headers()["content-length"], length.as_str());
     assert_eq!(text(response), "");
 }
 

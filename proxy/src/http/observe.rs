@@ -1,6 +1,6 @@
 //! The outermost layer: every request becomes an [`Exchange`], every refusal an answer.
 
-use crate::answer::{Refusal, is_grpc};
+use crate::answer::{Form, Refusal};
 use crate::exchange::{Exchange, Facts};
 use crate::response_body::ResponseBody;
 use http::{Request, Response};
@@ -64,11 +64,11 @@ where
         Poll::Ready(Ok(()))
     }
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let grpc = is_grpc(request.headers());
+        let form = Form::of(request.method(), request.headers());
         let exchange = Exchange::begin(&self.facts, request.method(), request.uri());
         Answering {
             inner: self.inner.call(Asked { request, exchange }),
-            grpc,
+            form,
         }
     }
 }
@@ -78,7 +78,7 @@ pin_project! {
     pub(crate) struct Answering<F> {
         #[pin]
         inner: F,
-        grpc: bool,
+        form: Form,
     }
 }
 
@@ -93,7 +93,7 @@ impl<F: Future<Output = Result<Response<ResponseBody>, Refused>>> Future for Ans
             Ok(response) => return Poll::Ready(Ok(response)),
             Err(refused) => refused,
         };
-        let answer = refusal.answer(*this.grpc);
+        let answer = refusal.answer(*this.form);
         exchange.refused(&refusal, answer.status().as_u16());
         Poll::Ready(Ok(answer.map(|body| ResponseBody::own(body, exchange))))
     }
