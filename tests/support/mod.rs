@@ -16,6 +16,7 @@ pub mod mesh;
 pub mod pair;
 pub mod page;
 pub mod process;
+pub mod curl;
 pub mod example;
 pub mod sidecar;
 pub mod tls;
