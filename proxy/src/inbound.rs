@@ -1,6 +1,7 @@
 //! From the network to the app: accept, shake hands, ask policy, forward.
 
 use crate::admit::{Admit, Caller, Permitted};
+use crate::answer::{Cause, Refusal};
 use crate::exchange::Facts;
 use crate::forward::{Way, forward};
 use crate::http::{Bounds, Check, Observe, serve};
@@ -134,7 +135,12 @@ impl Inbound {
             tls_group,
             ..
         } = known;
-        let mut connection = Connection::begin(Direction::Inbound, &self.name, snapshot);
+        let mut connection = Connection::begin(
+            Direction::Inbound,
+            &self.name,
+            snapshot,
+            &self.world.metrics,
+        );
         connection.peer_id = peer.id.as_str().into();
         connection.tls_group = tls_group;
         let decision = DecisionId::fresh();
@@ -155,7 +161,7 @@ impl Inbound {
             }
         }
         let Some(app) = snapshot.app(&self.name) else {
-            return;
+            return connection.failed(&Refusal::unsent(Cause::Unavailable, "listener_removed"));
         };
         match app.tcp().await {
             Ok((upstream, endpoint)) => {

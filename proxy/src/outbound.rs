@@ -93,7 +93,12 @@ impl Outbound {
         serve(socket, version, stack, &facts, bounds).await;
     }
     async fn serve_tcp(&self, socket: TcpStream, snapshot: &Snapshot) {
-        let mut connection = Connection::begin(Direction::Outbound, &self.name, snapshot);
+        let mut connection = Connection::begin(
+            Direction::Outbound,
+            &self.name,
+            snapshot,
+            &self.world.metrics,
+        );
         let Some(destination) = snapshot.destination(&self.name, None) else {
             return connection.failed(&Refusal::unsent(Cause::NoSuchService, "no_such_service"));
         };

@@ -7,17 +7,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
-use telemetry::{AccessLog, AccessRecord, DecisionId, Direction, Verdict};
+use telemetry::{
+    AccessLog, AccessRecord, DecisionId, Direction, RequestLabels, SidecarMetrics, Verdict,
+};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Per direction. A TLS record is 16 KiB: room for four keeps a fast peer busy.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// One connection, as it will be told: once, when it is dropped.
+/// One connection, as it will be told and counted: once, when it is dropped.
 pub(crate) struct Connection {
     direction: Direction,
     listener: Arc<str>,
     local_id: Arc<str>,
+    metrics: Arc<SidecarMetrics>,
     access_log: Option<AccessLog>,
     started: Instant,
     /// Who is, or must be, at the other end of the network.
@@ -42,12 +45,18 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// A connection on a `tcp` listener.
-    pub(crate) fn begin(direction: Direction, listener: &Arc<str>, snapshot: &Snapshot) -> Self {
+    pub(crate) fn begin(
+        direction: Direction,
+        listener: &Arc<str>,
+        snapshot: &Snapshot,
+        metrics: &Arc<SidecarMetrics>,
+    ) -> Self {
         let nothing: Arc<str> = "".into();
         Self {
             direction,
             listener: listener.clone(),
             local_id: snapshot.local_id.clone(),
+            metrics: metrics.clone(),
             access_log: snapshot.access_log.clone(),
             started: Instant::now(),
             peer_id: nothing.clone(),
@@ -80,6 +89,17 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        let duration = self.started.elapsed();
+        let labels = RequestLabels {
+            direction: self.direction,
+            listener: &self.listener,
+            service: &self.service,
+            peer: &self.peer_id,
+            method: "",
+            code: 0,
+            verdict: self.verdict,
+        };
+        self.metrics.requests(&labels).observe(duration);
         let Some(access_log) = &self.access_log else {
             return;
         };
@@ -93,7 +113,7 @@ impl Drop for Connection {
             rule: &self.rule,
             reason: self.reason,
             decision_id: self.decision,
-            duration: self.started.elapsed(),
+            duration,
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
             tls_group: self.tls_group,

@@ -87,13 +87,20 @@ impl Member {
         std::fs::write(self.path(".new"), text).unwrap();
         std::fs::rename(self.path(".new"), self.path(name)).unwrap();
     }
-    /// A page of its metrics.
-    pub(crate) async fn metrics(&self) -> String {
-        let mut socket = Raw::connect(self.at("metrics").await).await;
-        socket
-            .send("GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
-            .await;
-        socket.rest().await
+    /// Waits until its metrics hold this line.
+    pub(crate) async fn counts(&self, line: &str) {
+        for _ in 0..100 {
+            let mut socket = Raw::connect(self.at("metrics").await).await;
+            socket
+                .send("GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+                .await;
+            let page = socket.rest().await;
+            if page.lines().any(|found| found == line) {
+                return;
+            }
+            tokio::time::sleep(PATIENCE / 100).await;
+        }
+        panic!("its metrics never held {line}");
     }
 }
 
