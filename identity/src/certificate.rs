@@ -26,6 +26,10 @@ pub const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;
 /// Certificates of a chain at most, leaf and root included.
 pub const CHAIN_MAX: usize = 6;
 
+/// Extensions of a certificate at most: an SVID has six, the fullest of the Web fifteen. Each is compared with all before it,
+/// and a stranger's 16 KiB would hold two thousand.
+const EXTENSIONS_MAX: usize = 64;
+
 /// Octets of a serial number at most (RFC 5280 §4.1.2.2).
 const SERIAL_BYTES_MAX: usize = 20;
 
@@ -48,6 +52,11 @@ pub enum Malformed {
     Serial,
     /// It ends before it begins, or at a time that cannot be told.
     Validity,
+    /// More extensions than anybody needs.
+    TooManyExtensions {
+        /// How many.
+        extensions: usize,
+    },
     /// One extension is there twice (RFC 5280 §4.2).
     DuplicateExtension {
         /// Its object identifier.
@@ -72,6 +81,7 @@ impl Malformed {
             Malformed::Version => "bad_version",
             Malformed::Serial => "bad_serial",
             Malformed::Validity => "bad_validity",
+            Malformed::TooManyExtensions { .. } => "too_many_extensions",
             Malformed::DuplicateExtension { .. } => "duplicate_extension",
             Malformed::UnknownCriticalExtension { .. } => "unknown_critical_extension",
             Malformed::SanEntry => "bad_san_entry",
@@ -96,6 +106,12 @@ impl fmt::Display for Malformed {
             Malformed::Serial => f.write_str("its serial number is longer than 20 octets"),
             Malformed::Validity => {
                 f.write_str("its validity cannot be read or ends before it begins")
+            }
+            Malformed::TooManyExtensions { extensions } => {
+                write!(
+                    f,
+                    "it has {extensions} extensions, at most {EXTENSIONS_MAX} are read"
+                )
             }
             Malformed::DuplicateExtension { oid } => {
                 write!(f, "its extension {oid} is there twice")
@@ -166,6 +182,10 @@ impl<'a> Certificate<'a> {
     }
 
     fn read_extensions(&mut self) -> Result<(), Malformed> {
+        let count = self.x509.extensions().len();
+        if count > EXTENSIONS_MAX {
+            return Err(Malformed::TooManyExtensions { extensions: count });
+        }
         let extensions: Vec<X509Extension<'a>> = self.x509.extensions().to_vec();
         for (at, extension) in extensions.iter().enumerate() {
             if extensions[..at]

@@ -98,6 +98,7 @@ fn malformed() -> impl Iterator<Item = Malformed> {
         Malformed::Version,
         Malformed::Serial,
         Malformed::Validity,
+        Malformed::TooManyExtensions { extensions: 100 },
         Malformed::DuplicateExtension { oid: oid() },
         Malformed::UnknownCriticalExtension { oid: oid() },
         Malformed::SanEntry,
@@ -152,9 +153,10 @@ fn kinds_of_leaf_error(error: &LeafError) -> usize {
             | Malformed::Version
             | Malformed::Serial
             | Malformed::Validity
+            | Malformed::TooManyExtensions { .. }
             | Malformed::DuplicateExtension { .. }
             | Malformed::UnknownCriticalExtension { .. }
-            | Malformed::SanEntry => 9,
+            | Malformed::SanEntry => 10,
         },
         LeafError::NoBasicConstraints
         | LeafError::Ca

@@ -341,6 +341,15 @@ fn bytes_that_are_no_certificate_are_refused() {
     );
     check(
         &|draft| {
+            // As many as the bytes that are read of one certificate hold, none of them twice.
+            let odd = |n| Extension::new(&format!("1.3.6.{n}"), false, vec![]);
+            draft.extra.extend((0..1200).map(odd));
+        },
+        Malformed::TooManyExtensions { extensions: 1205 },
+        "too_many_extensions",
+    );
+    check(
+        &|draft| {
             draft.extra.push(mint::extension::san(
                 &[San::uri("spiffe://shop.example/b")],
                 false,
