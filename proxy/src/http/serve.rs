@@ -138,7 +138,8 @@ pub(crate) async fn serve<I, S>(
 async fn drive(connection: impl Graceful, facts: &Facts, bounds: Bounds<'_>) {
     let Bounds { limits, ends, stop } = bounds;
     let mut connection = pin!(connection);
-    let mut look = pin!(tokio::time::sleep(limits.head.min(limits.idle)));
+    let first = until(ends, limits.head.min(limits.idle));
+    let mut look = pin!(tokio::time::sleep(first));
     let mut ending = false;
     loop {
         tokio::select! {
@@ -183,8 +184,14 @@ fn verdict(facts: &Facts, limits: &Limits, ends: Option<SystemTime>, ending: boo
         Watch::Idle if ending => Verdict::Cut,
         Watch::Idle => Verdict::End,
         Watch::LookAgain(_) if ended && !ending => Verdict::End,
-        Watch::LookAgain(after) => Verdict::LookAgain(after),
+        Watch::LookAgain(after) => Verdict::LookAgain(until(ends, after)),
     }
+}
+
+/// At most so long, and no longer than until an identity ends that has not ended yet.
+fn until(ends: Option<SystemTime>, at_most: Duration) -> Duration {
+    let left = ends.and_then(|ends| ends.duration_since(SystemTime::now()).ok());
+    left.map_or(at_most, |left| left.min(at_most))
 }
 
 /// What hyper refused by itself: counted, since no exchange came of it.

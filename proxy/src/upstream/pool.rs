@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 use telemetry::SidecarMetrics;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 /// Bounds and addresses of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +37,11 @@ pub(crate) struct UpstreamConfig {
 
 /// An HTTP/1 connection per request in flight: what a burst leaves behind beyond this many is closed.
 const IDLE_H1_MAX: usize = 512;
+/// This long before a leaf on it ends, a connection is no longer used: clocks differ, and a request that arrives a moment too
+/// late is refused.
+const ENDING: Duration = Duration::from_secs(2);
 /// How long the task of a connection may take to be ready for its next request. Longer means that its server does not read
-/// what was sent to it; the next request does not wait for that.
+/// what was sent to it; the next request does not wait for that, nor for several of these.
 const TURN_WITHIN: Duration = Duration::from_millis(5);
 /// Connections to one endpoint over HTTP/2; beyond it streams queue in the last ones.
 const H2_CONNECTIONS_MAX: usize = 8;
@@ -120,9 +123,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// No new request starts on a connection whose peer's or own leaf has ended.
-fn has_ended(ends: Option<SystemTime>) -> bool {
-    ends.is_some_and(|ends| ends <= SystemTime::now())
+/// No new request starts on a connection whose peer's or own leaf has ended, or will have when the request arrives.
+fn is_ending(ends: Option<SystemTime>, now: SystemTime) -> bool {
+    ends.is_some_and(|ends| ends <= now + ENDING)
 }
 
 impl Upstream {
@@ -345,22 +348,28 @@ fn broken(error: hyper::Error) -> DialError {
 
 impl Endpoint {
     async fn kept_h1(&self) -> Option<H1> {
+        let now = SystemTime::now();
+        let turned = Instant::now() + TURN_WITHIN;
         loop {
             let IdleH1 { mut link, .. } = lock(&self.h1).pop()?;
-            if has_ended(link.ends) || link.sender.is_closed() {
+            if is_ending(link.ends, now) || link.sender.is_closed() {
                 continue;
             }
             // Given back when the last byte of the answer came: its task may still have to turn around.
             if link.sender.is_ready()
-                || matches!(timeout(TURN_WITHIN, link.sender.ready()).await, Ok(Ok(())))
+                || matches!(
+                    timeout_at(turned.into(), link.sender.ready()).await,
+                    Ok(Ok(()))
+                )
             {
                 return Some(link);
             }
         }
     }
     fn kept_h2(&self) -> Option<Arc<H2>> {
+        let now = SystemTime::now();
         let mut known = lock(&self.h2);
-        known.retain(|link| !link.sender.is_closed() && !has_ended(link.ends));
+        known.retain(|link| !link.sender.is_closed() && !is_ending(link.ends, now));
         let least = known
             .iter()
             .min_by_key(|link| link.streams.load(Ordering::Relaxed))?;

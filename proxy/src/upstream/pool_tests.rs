@@ -70,6 +70,19 @@ async fn who_waits_for_a_dial_shares_its_failure_instead_of_dialling_after_it() 
     );
 }
 
+#[test]
+fn a_connection_is_left_before_a_leaf_on_it_ends() {
+    let now = SystemTime::now();
+    let check = |left_ms, ending| {
+        let ends = Some(now + Duration::from_millis(left_ms));
+        assert_eq!(is_ending(ends, now), ending, "{left_ms} ms before the end");
+    };
+    check(0, true);
+    check(2_000, true);
+    check(2_001, false);
+    assert!(!is_ending(None, now), "an app has no leaf");
+}
+
 #[tokio::test]
 async fn an_http2_connection_without_streams_is_closed_after_its_time() {
     let (listener, address) = listener().await;
@@ -85,6 +98,6 @@ async fn an_http2_connection_without_streams_is_closed_after_its_time() {
     assert!(!reading.is_finished(), "it is in use");
     drop(lease);
 
-    let ended = timeout(Duration::from_secs(10), reading).await;
+    let ended = tokio::time::timeout(Duration::from_secs(10), reading).await;
     assert!(ended.is_ok(), "it is kept for ever");
 }
