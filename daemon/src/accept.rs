@@ -23,6 +23,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 const WARNING: Duration = Duration::from_secs(60);
 /// How long the kernel may take to show us a connection that it had completed before the drain.
 const LEFTOVER: Duration = Duration::from_millis(10);
+/// How long they are taken in all: callers who keep coming must not keep a listener open that is asked to end.
+const LEFTOVERS: Duration = Duration::from_millis(50);
 /// How many of those are taken: as many as a backlog holds.
 const LEFTOVERS_MAX: usize = 4096;
 
@@ -101,7 +103,11 @@ where
             }
         }
     }
+    let ends = Instant::now() + LEFTOVERS;
     for _ in 0..LEFTOVERS_MAX {
+        if Instant::now() >= ends {
+            break;
+        }
         let Ok(Ok((stream, peer))) = timeout(LEFTOVER, listener.next()).await else {
             break;
         };
