@@ -8,7 +8,7 @@ use crate::{Bundle, Bundles, Generation, Key, Svid};
 use config::sidecar::{Files, Identity, Source};
 use rustls::pki_types::UnixTime;
 use std::fs::{File, Metadata};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
@@ -187,6 +187,10 @@ fn read(what: What, path: &Path) -> Result<Zeroizing<Vec<u8>>, FilesError> {
     };
     let file = File::open(path).map_err(unreadable)?;
     let about = file.metadata().map_err(unreadable)?;
+    // Its mode would be told otherwise, which is not what is wrong.
+    if about.is_dir() {
+        return Err(unreadable(io::ErrorKind::IsADirectory.into()));
+    }
     if what == What::Key {
         check_mode(path, &about)?;
     }
