@@ -60,7 +60,9 @@ impl Wanted {
     /// Reads both files; every finding of both at once.
     pub(crate) fn load(path: &Path) -> Result<Self, Findings> {
         let text = text_of(path)?;
-        let config = Arc::new(Config::parse(&text, path)?);
+        let config = Config::parse(&text, path)
+            .map_err(|findings| with_those_of_policy(findings, &text, path))?;
+        let config = Arc::new(config);
         let mut texts = Texts {
             config: text,
             policy: None,
@@ -92,6 +94,18 @@ impl Wanted {
             access_log,
         }
     }
+}
+
+/// One run tells everything: the policy's findings do not wait until the configuration has none.
+fn with_those_of_policy(mut findings: Findings, text: &str, path: &Path) -> Findings {
+    if let Some(file) = Config::policy_file(text, path) {
+        let read = text_of(&file)
+            .and_then(|text| config::policy::Policy::parse(&text, &file).map(drop));
+        findings
+            .0
+            .extend(read.err().into_iter().flat_map(|more| more.0));
+    }
+    findings
 }
 
 fn text_of(path: &Path) -> Result<String, Findings> {
