@@ -14,4 +14,6 @@ mod instruments;
 mod mistakes;
 mod refused_callers;
 mod refused_servers;
+mod reload;
 mod renewal;
+mod unfit;
