@@ -21,7 +21,7 @@ enum Server {
     Shows(Box<Svid>, &'static str),
     /// Sends these bytes and waits; an empty answer is silence.
     Says(&'static [u8]),
-    /// Closes at once.
+    /// Closes when it was greeted.
     Closes,
 }
 
@@ -106,7 +106,10 @@ async fn meet(mut socket: TcpStream, server: Server, heard: Arc<AtomicU64>) {
             let _ = socket.write_all(bytes).await;
             let _ = socket.read_to_end(&mut Vec::new()).await;
         }
-        Closes => {}
+        Closes => {
+            // Unread bytes would turn the end into a reset.
+            let _ = socket.read(&mut vec![0; 64 * 1024]).await;
+        }
     }
 }
 
