@@ -14,3 +14,5 @@ mod demo;
 mod ca;
 mod validators;
 mod files;
+mod postgres;
+
