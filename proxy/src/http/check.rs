@@ -124,6 +124,10 @@ fn shape<B>(request: &Request<B>, headers_max: usize) -> Result<Option<Authority
         ));
     }
     let uri = request.uri();
+    // RFC 9112 §3.2.3: an authority alone is a target of CONNECT only.
+    if uri.authority().is_some() && uri.scheme().is_none() {
+        return Err(malformed("authority_without_connect"));
+    }
     if uri.path() == "*" && request.method() != Method::OPTIONS {
         return Err(malformed("asterisk_without_options"));
     }
@@ -230,6 +234,13 @@ mod tests {
             "*",
             &["orders"],
             Err("asterisk_without_options"),
+        );
+        check(
+            V::HTTP_11,
+            "GET",
+            "orders",
+            &["orders"],
+            Err("authority_without_connect"),
         );
         check(
             V::HTTP_11,
