@@ -1,6 +1,7 @@
 //! `countersign proxy`.
 
 use crate::failure::Failure;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -21,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Proxy {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        allow_many_files();
         runtime()?.block_on(self.serve())
     }
     async fn serve(self) -> Result<ExitCode, Failure> {
@@ -38,9 +40,22 @@ impl Proxy {
             _ = interrupt.recv() => "SIGINT",
         };
         tracing::info!("{why}: ending, at most {} s", PATIENCE.as_secs());
-        let cut = running.end(PATIENCE).await;
-        tracing::info!(cut, "ended; {cut} connections were cut");
+        // Who asks a second time does not want to wait.
+        tokio::select! {
+            cut = running.end(PATIENCE) => tracing::info!(cut, "ended; {cut} connections were cut"),
+            _ = terminate.recv() => tracing::info!("SIGTERM again: ended at once"),
+            _ = interrupt.recv() => tracing::info!("SIGINT again: ended at once"),
+        }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// As many open files as this process may have: the usual 1024 are used up by as many strangers who connect and say nothing.
+fn allow_many_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files stays where it is");
     }
 }
 
@@ -58,4 +73,17 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
             "cannot start threads: {error}; is a limit of processes reached?"
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sidecar_may_open_as_many_files_as_its_user_may() {
+        allow_many_files();
+
+        let limit = getrlimit(Resource::Nofile);
+        assert_eq!(limit.current, limit.maximum);
+    }
 }
