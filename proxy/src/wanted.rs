@@ -99,8 +99,8 @@ impl Wanted {
 /// One run tells everything: the policy's findings do not wait until the configuration has none.
 fn with_those_of_policy(mut findings: Findings, text: &str, path: &Path) -> Findings {
     if let Some(file) = Config::policy_file(text, path) {
-        let read = text_of(&file)
-            .and_then(|text| config::policy::Policy::parse(&text, &file).map(drop));
+        let read =
+            text_of(&file).and_then(|text| config::policy::Policy::parse(&text, &file).map(drop));
         findings
             .0
             .extend(read.err().into_iter().flat_map(|more| more.0));

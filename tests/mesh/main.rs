@@ -10,10 +10,12 @@
 mod support;
 
 mod demo;
+mod heads;
 mod instruments;
 mod mistakes;
 mod refused_callers;
 mod refused_servers;
 mod reload;
 mod renewal;
+mod streams;
 mod unfit;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -66,13 +66,43 @@ impl HttpApp {
             });
             async move {
                 // A connection that a test cuts is no mistake of the app.
-                let _ = auto::Builder::new(TokioExecutor::new())
+                let _ = server()
                     .serve_connection(TokioIo::new(socket), service)
                     .await;
             }
         })
         .await;
         HttpApp { addr, seen, task }
+    }
+
+    /// Answers as told, from the first byte of the request on: the answer is written as the test writes it. Remembers nothing.
+    pub async fn serving<S, B>(
+        answer: impl Fn(Request<Incoming>) -> S + Send + Sync + 'static,
+    ) -> Self
+    where
+        S: Future<Output = Response<B>> + Send + 'static,
+        B: Body<Data = Bytes, Error = std::io::Error> + Send + 'static,
+    {
+        let answer = Arc::new(answer);
+        let (addr, task) = serve(move |socket| {
+            let answer = Arc::clone(&answer);
+            let service = service_fn(move |request| {
+                let answer = answer(request);
+                async move { Ok::<_, std::io::Error>(answer.await) }
+            });
+            async move {
+                // A connection that a test cuts is no mistake of the app.
+                let _ = server()
+                    .serve_connection(TokioIo::new(socket), service)
+                    .await;
+            }
+        })
+        .await;
+        HttpApp {
+            addr,
+            seen: Arc::default(),
+            task,
+        }
     }
 
     /// Everything that reached it whole, oldest first.
@@ -85,6 +115,14 @@ impl Drop for HttpApp {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Takes larger heads than any sidecar lets through.
+fn server() -> auto::Builder<TokioExecutor> {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server.http1().max_headers(1024);
+    server.http2().max_header_list_size(1 << 20);
+    server
 }
 
 async fn whole(request: Request<Incoming>) -> Result<Seen, hyper::Error> {

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming};
 use hyper::client::conn::{http1, http2};
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::io;
@@ -129,7 +130,7 @@ pub fn as_h1(mut request: Request<Flow>) -> Request<Flow> {
     *request.uri_mut() = target.expect("it was a target before");
     request
         .headers_mut()
-        .insert("host", hyper::header::HeaderValue::from_static("orders"));
+        .insert("host", HeaderValue::from_static("orders"));
     request
 }
 
@@ -144,4 +145,13 @@ pub async fn whole(answer: Response<Incoming>) -> Result<(u16, Bytes, HeaderMap)
     let body = within("the whole body", answer.into_body().collect()).await?;
     let trailers = body.trailers().cloned().unwrap_or_default();
     Ok((status, body.to_bytes(), trailers))
+}
+
+/// Header fields, as they are written here.
+pub fn fields(lines: &[(&str, &str)]) -> HeaderMap {
+    let line = |(name, value): &(&str, &str)| {
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
+        (name, HeaderValue::from_str(value).expect("a value"))
+    };
+    lines.iter().map(line).collect()
 }

@@ -1,7 +1,10 @@
 //! The pair of sidecars between `storefront`, who calls, and `orders`, who is called.
 
+use super::http::{Flow, as_h1, h1, h2};
 use super::mesh::{Domain, Member, allow_all};
 use super::sidecar::Sidecar;
+use hyper::body::Incoming;
+use hyper::{Request, Response, Version};
 use std::net::SocketAddr;
 
 /// `storefront`'s sidecar listens on `http` (by host), `bound` (all to orders) and `db` (TCP); that of `orders` on `web` and
@@ -37,6 +40,21 @@ impl Pair {
     /// Around these apps; storefront may do everything.
     pub fn around(web: SocketAddr, db: SocketAddr) -> Self {
         Self::around_with(web, db, Otherwise::default())
+    }
+
+    /// Before an app that speaks HTTP; nothing listens behind `db`.
+    pub fn before(web: SocketAddr) -> Self {
+        Self::around(web, SocketAddr::from(([127, 0, 0, 1], 1)))
+    }
+
+    /// Sends a request through both, on a connection of its own.
+    pub async fn send(&self, version: Version, request: Request<Flow>) -> Response<Incoming> {
+        let at = self.calling.at("http");
+        let answer = match version {
+            Version::HTTP_2 => h2(at).await.send_request(request).await,
+            _ => h1(at).await.send_request(as_h1(request)).await,
+        };
+        answer.unwrap_or_else(|error| panic!("{version:?}: {error}"))
     }
 
     pub fn around_with(web: SocketAddr, db: SocketAddr, otherwise: Otherwise<'_>) -> Self {
