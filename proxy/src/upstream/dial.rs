@@ -14,6 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
@@ -138,12 +139,13 @@ impl std::error::Error for DialError {}
 /// Dials one endpoint: resolves, connects within `connect`, and for peers shakes hands within `handshake`.
 pub(crate) async fn dial(
     address: &Address,
+    lookups: &Arc<Semaphore>,
     how: &How,
     alpn: Alpn,
     connect: Duration,
     handshake: Duration,
 ) -> Result<Connected, DialError> {
-    let socket = connect_tcp(address, connect).await?;
+    let socket = connect_tcp(address, lookups, connect).await?;
     match how {
         How::Plain => Ok(Connected {
             io: Io::Plain(socket),
@@ -190,7 +192,11 @@ fn tls_error(error: io::Error) -> DialError {
     }
 }
 
-async fn connect_tcp(address: &Address, within: Duration) -> Result<TcpStream, DialError> {
+async fn connect_tcp(
+    address: &Address,
+    lookups: &Arc<Semaphore>,
+    within: Duration,
+) -> Result<TcpStream, DialError> {
     let deadline = Instant::now() + within;
     let Address::Tcp { host, port } = address else {
         return Err(DialError::Connect(io::ErrorKind::Unsupported.into()));
@@ -198,24 +204,51 @@ async fn connect_tcp(address: &Address, within: Duration) -> Result<TcpStream, D
     if let Ok(ip) = host.parse::<IpAddr>() {
         return connect_one(SocketAddr::new(ip, *port), deadline).await;
     }
-    let resolving = tokio::net::lookup_host((host.as_str(), *port));
-    let resolved: Vec<SocketAddr> = timeout_at(deadline, resolving)
-        .await
-        .map_err(|_| DialError::DnsTimeout)?
-        .map_err(DialError::Dns)?
-        .collect();
+    let resolved = resolve(host, *port, lookups, deadline).await?;
     let mut last = DialError::Dns(io::ErrorKind::NotFound.into());
-    for target in resolved {
+    for (at, target) in resolved.iter().copied().enumerate() {
         if host != "localhost" && prohibited(target.ip()) {
             last = DialError::Prohibited(target.ip());
             continue;
         }
-        match connect_one(target, deadline).await {
+        let share = share(Instant::now(), deadline, resolved.len() - at);
+        match connect_one(target, share).await {
             Ok(socket) => return Ok(socket),
             Err(error) => last = error,
         }
     }
     Err(last)
+}
+
+/// Looks a name up. Each look-up holds a thread until the system's resolver gives up, which may be long after we did: it
+/// keeps its place that long, so that a resolver which hangs does not take every thread that reads files.
+async fn resolve(
+    host: &str,
+    port: u16,
+    lookups: &Arc<Semaphore>,
+    deadline: Instant,
+) -> Result<Vec<SocketAddr>, DialError> {
+    let name = host.to_owned();
+    let looking = async {
+        // Nobody closes it.
+        let place = lookups.clone().acquire_owned().await;
+        let looked = tokio::spawn(async move {
+            let _place = place;
+            let found = tokio::net::lookup_host((name, port)).await;
+            found.map(Iterator::collect::<Vec<SocketAddr>>)
+        });
+        looked.await.unwrap_or_else(|gone| Err(gone.into()))
+    };
+    timeout_at(deadline, looking)
+        .await
+        .map_err(|_| DialError::DnsTimeout)?
+        .map_err(DialError::Dns)
+}
+
+/// Until when the first of so many addresses may be tried: one that swallows what is sent to it leaves time for the others.
+fn share(now: Instant, deadline: Instant, addresses: usize) -> Instant {
+    let left = deadline.saturating_duration_since(now);
+    now + left / u32::try_from(addresses.max(1)).unwrap_or(u32::MAX)
 }
 
 async fn connect_one(target: SocketAddr, deadline: Instant) -> Result<TcpStream, DialError> {
@@ -253,6 +286,30 @@ fn prohibited(ip: IpAddr) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+
+    #[tokio::test]
+    async fn a_look_up_that_finds_no_place_gives_up_in_time_and_gives_its_place_back() {
+        let soon = || Instant::now() + Duration::from_millis(50);
+        let none = Arc::new(Semaphore::new(0));
+        let refused = resolve("localhost", 1, &none, soon()).await.unwrap_err();
+        assert!(matches!(refused, DialError::DnsTimeout), "{refused}");
+
+        let one = Arc::new(Semaphore::new(1));
+        for _ in 0..2 {
+            let later = Instant::now() + Duration::from_secs(10);
+            let found = resolve("localhost", 1, &one, later).await.unwrap();
+            assert!(found.iter().all(|found| found.ip().is_loopback()));
+        }
+    }
+
+    #[test]
+    fn every_address_of_a_name_has_its_share_of_the_time() {
+        let now = Instant::now();
+        let deadline = now + Duration::from_secs(1);
+        assert_eq!(share(now, deadline, 1), deadline);
+        assert_eq!(share(now, deadline, 4), now + Duration::from_millis(250));
+        assert_eq!(share(deadline, now, 4), deadline, "no time is left");
+    }
 
     #[test]
     fn a_name_never_leads_home() {

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 use telemetry::SidecarMetrics;
+use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
 
 /// Bounds and addresses of an upstream.
@@ -35,6 +36,8 @@ pub(crate) struct UpstreamConfig {
     pub(crate) idle: Duration,
 }
 
+/// Look-ups of an upstream's names at a time.
+const LOOKUPS_MAX: usize = 16;
 /// An HTTP/1 connection per request in flight: what a burst leaves behind beyond this many is closed.
 const IDLE_H1_MAX: usize = 512;
 /// This long before a leaf on it ends, a connection is no longer used: clocks differ, and a request that arrives a moment too
@@ -57,6 +60,7 @@ pub(crate) struct Upstream {
     config: UpstreamConfig,
     how: How,
     metrics: Arc<SidecarMetrics>,
+    lookups: Arc<Semaphore>,
     endpoints: Vec<Arc<Endpoint>>,
     next: AtomicUsize,
 }
@@ -145,6 +149,7 @@ impl Upstream {
             config,
             how,
             metrics,
+            lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)),
             endpoints,
             next: AtomicUsize::new(0),
         });
@@ -250,6 +255,7 @@ impl Upstream {
     async fn connect(&self, endpoint: &Endpoint, alpn: Alpn) -> Result<Connected, DialError> {
         let dialled = dial(
             &endpoint.address,
+            &self.lookups,
             &self.how,
             alpn,
             self.config.connect,
