@@ -10,6 +10,8 @@
 mod support;
 
 mod demo;
+mod explained;
+mod failures;
 mod heads;
 mod instruments;
 mod mistakes;

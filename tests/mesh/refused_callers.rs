@@ -212,13 +212,15 @@ async fn every_stranger_ends_before_the_app_hears_of_it_with_its_own_reason() {
         running.spawn(async move { (listener, name, reason, attempt(at, what).await) });
     }
     for (listener, name, reason, from) in running.join_all().await {
+        // The two listeners may well meet the same port of ours.
         let start = format!("{from}: ");
         let line = world
             .sidecar
             .logged(&format!("{name} at {listener}"), |line| {
-                line["error"]
-                    .as_str()
-                    .is_some_and(|error| error.starts_with(&start))
+                line["listener"] == listener
+                    && line["error"]
+                        .as_str()
+                        .is_some_and(|error| error.starts_with(&start))
             });
         let seen = (
             line["reason"].as_str(),

@@ -15,4 +15,3 @@ mod ca;
 mod validators;
 mod files;
 mod postgres;
-

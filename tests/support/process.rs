@@ -165,6 +165,11 @@ impl Lines {
         waited.expect("no reader panics").0.ended
     }
 
+    /// Waits for the line with this number, from 0.
+    pub fn wait_for_nth(&self, what: &str, number: usize) -> String {
+        self.wait(what, |state| state.lines.get(number).cloned(), true)
+    }
+
     fn wait_for_end(&self) {
         self.wait("the end", |state| state.ended.then_some(()), false);
     }
