@@ -10,6 +10,7 @@
 mod support;
 
 mod demo;
+mod ends;
 mod explained;
 mod failures;
 mod heads;
