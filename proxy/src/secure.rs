@@ -7,6 +7,7 @@ use rustls::pki_types::CertificateDer;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -87,11 +88,19 @@ pub(crate) async fn accept(
         byte if byte.is_ascii_alphabetic() => return Err(Unproven::PlainHttp),
         _ => return Err(Unproven::NotTls),
     }
-    let shaking = TlsAcceptor::from(generation.server(alpn)).accept(socket);
-    let stream = tokio::time::timeout_at(deadline, shaking)
+    let shaking = TlsAcceptor::from(generation.server(alpn))
+        .accept(socket)
+        .into_fallible();
+    let shaken = tokio::time::timeout_at(deadline, shaking)
         .await
-        .map_err(|_| Unproven::TimedOut)?
-        .map_err(unproven)?;
+        .map_err(|_| Unproven::TimedOut)?;
+    let stream = match shaken {
+        Ok(stream) => stream,
+        Err((error, socket)) => {
+            linger(socket).await;
+            return Err(unproven(error));
+        }
+    };
     let session = stream.get_ref().1;
     let peer = generation
         .judge_client(session.peer_certificates())
@@ -116,6 +125,22 @@ async fn first_byte(socket: &TcpStream) -> Result<u8, Unproven> {
         Ok(_) => Ok(byte[0]),
         Err(error) => Err(Unproven::Handshake(error)),
     }
+}
+
+/// What a refused peer may still send, and for how long, so that it hears why.
+const LINGER_BYTES_MAX: u64 = 64 * 1024;
+const LINGER: Duration = Duration::from_millis(500);
+
+/// Closes so that the alert arrives. A TLS 1.3 client sends its request before it hears that its certificate was refused: closing
+/// with that unread would send a reset, which overtakes the alert in the peer's socket, and nobody would know why.
+async fn linger(mut socket: TcpStream) {
+    if socket.shutdown().await.is_err() {
+        return;
+    }
+    let drained =
+        async { tokio::io::copy(&mut socket.take(LINGER_BYTES_MAX), &mut tokio::io::sink()).await };
+    // Whether it hung up or not: it had its time.
+    let _ = tokio::time::timeout(LINGER, drained).await;
 }
 
 fn unproven(error: io::Error) -> Unproven {
