@@ -82,6 +82,7 @@ async fn attempt(
         exchange.upstream_tls_group = lease.tls_group();
         let sent = Instant::now();
         *reached = Reached::Maybe;
+        let again = again(&request, way.version);
         match lease.send(request).await {
             Ok(response) => {
                 exchange.upstream = Some(sent.elapsed());
@@ -90,6 +91,11 @@ async fn attempt(
             Err(Unanswered::Unsent(back)) => {
                 *reached = Reached::No;
                 request = *back;
+            }
+            Err(Unanswered::Unprocessed(error)) => {
+                *reached = Reached::No;
+                let lost = Refusal::unsent(Cause::Terminated, "not_processed");
+                request = again.ok_or_else(|| Some(lost.explained(Told(&error))))?;
             }
             Err(Unanswered::Sent(error)) => return Err(Some(unanswered(&error))),
         }
@@ -100,13 +106,41 @@ async fn attempt(
     )))
 }
 
+/// A second copy of a request that its server may decline after it was sent, as servers do that end an HTTP/2 connection
+/// (nginx after a thousand streams). Only of one without a body: a body goes once.
+fn again(request: &Request<RequestBody>, version: Version) -> Option<Request<RequestBody>> {
+    if version != Version::Http2 {
+        return None;
+    }
+    let mut again = Request::new(request.body().again()?);
+    *again.method_mut() = request.method().clone();
+    *again.uri_mut() = request.uri().clone();
+    *again.version_mut() = request.version();
+    *again.headers_mut() = request.headers().clone();
+    Some(again)
+}
+
 fn unanswered(error: &hyper::Error) -> Refusal {
-    if error.is_parse_too_large() {
+    let refusal = if error.is_parse_too_large() {
         Refusal::sent(Cause::LyingResponse, "response_head_too_large")
     } else if error.is_parse() {
         Refusal::sent(Cause::LyingResponse, "malformed_response")
     } else {
         Refusal::sent(Cause::Terminated, "closed_before_response")
+    };
+    refusal.explained(Told(error))
+}
+
+/// hyper says the cause of an error only in its source.
+struct Told<'a>(&'a hyper::Error);
+
+impl std::fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        match std::error::Error::source(self.0) {
+            Some(source) => write!(f, ": {source}"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -38,6 +38,10 @@ impl RequestBody {
         };
         (Self(Some(under)), Some(sending))
     }
+    /// The same body once more, when there is nothing in it that could be used up.
+    pub(crate) fn again(&self) -> Option<Self> {
+        self.0.is_none().then_some(Self(None))
+    }
 }
 
 impl Body for RequestBody {

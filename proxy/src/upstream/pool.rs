@@ -9,6 +9,7 @@ use crate::answer::Refusal;
 use crate::request_body::RequestBody;
 use crate::version::Version;
 use config::Address;
+use http_body::Body;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use identity::Alpn;
@@ -410,8 +411,23 @@ async fn reap(upstream: Weak<Upstream>, idle: Duration) {
 pub(crate) enum Unanswered {
     /// Not a byte was sent: here it is again.
     Unsent(Box<http::Request<RequestBody>>),
+    /// It was handed over, and its server did not look at it and will not.
+    Unprocessed(hyper::Error),
     /// It may have reached the app.
     Sent(hyper::Error),
+}
+
+/// Whether its server did not look at a request and will not. Either it says so: the stream is above the last that its GOAWAY
+/// names (RFC 9113 §6.8; h2 ends those, and only those, with it), or was refused (§8.7). Or the connection ended while the
+/// stream waited to be opened: hyper then drops the request unsent and calls that an error of the user, of which a request
+/// without a body knows no other.
+fn is_unprocessed(error: &hyper::Error, bodyless: bool) -> bool {
+    let source = std::error::Error::source(error);
+    let Some(said) = source.and_then(|source| source.downcast_ref::<h2::Error>()) else {
+        return bodyless && error.is_user();
+    };
+    let refused = said.is_reset() && said.reason() == Some(h2::Reason::REFUSED_STREAM);
+    said.is_remote() && (said.is_go_away() || refused)
 }
 
 impl Lease {
@@ -420,15 +436,34 @@ impl Lease {
         &mut self,
         request: http::Request<RequestBody>,
     ) -> Result<http::Response<hyper::body::Incoming>, Unanswered> {
+        let bodyless = request.body().is_end_stream();
         let sent = match &mut self.link {
             Link::H1(Some(link)) => link.sender.try_send_request(request).await,
             Link::H1(None) => return Err(Unanswered::Unsent(Box::new(request))),
             Link::H2(link) => link.sender.clone().try_send_request(request).await,
         };
         sent.map_err(|mut error| match error.take_message() {
-            Some(request) => Unanswered::Unsent(Box::new(request)),
-            None => Unanswered::Sent(error.into_error()),
+            Some(request) => {
+                self.leave();
+                Unanswered::Unsent(Box::new(request))
+            }
+            None => {
+                let error = error.into_error();
+                let shared = matches!(self.link, Link::H2(_));
+                if shared && is_unprocessed(&error, bodyless) {
+                    self.leave();
+                    Unanswered::Unprocessed(error)
+                } else {
+                    Unanswered::Sent(error)
+                }
+            }
         })
+    }
+    /// Nobody takes this connection any more: the next attempt must not come to it before its task knows that it ends.
+    fn leave(&self) {
+        if let Link::H2(link) = &self.link {
+            lock(&self.endpoint.h2).retain(|kept| !Arc::ptr_eq(kept, link));
+        }
     }
     /// The endpoint, as it is logged.
     pub(crate) fn endpoint(&self) -> &Arc<str> {
