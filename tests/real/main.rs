@@ -15,3 +15,4 @@ mod ca;
 mod validators;
 mod files;
 mod postgres;
+mod bulk;
