@@ -33,8 +33,8 @@ pub(crate) enum Config {
 /// Arguments of `config check`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Check {
-    /// Documents
-    #[arg(required = true, value_name = "FILE")]
+    /// Documents; the first word may say what they configure: sidecar, ca or policy
+    #[arg(required = true, value_name = "[KIND] FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
     kind: KindOption,
@@ -43,9 +43,9 @@ pub(crate) struct Check {
 /// Arguments of `config show`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Show {
-    /// A document
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    /// A document; a word before it may say what it configures: sidecar, ca or policy
+    #[arg(required = true, num_args = 1..=2, value_name = "[KIND] FILE")]
+    files: Vec<PathBuf>,
     #[command(flatten)]
     kind: KindOption,
     /// How to print
@@ -159,9 +159,9 @@ impl Found {
 
 impl Check {
     /// Every file is read before the verdict: one run tells everything.
-    fn run(self) -> Result<ExitCode, Failure> {
+    fn run(mut self) -> Result<ExitCode, Failure> {
         let mut found = Found::default();
-        for file in &self.files {
+        for file in self.kind.take_from(&mut self.files) {
             let Some(text) = found.text_of(file) else {
                 continue;
             };
@@ -213,10 +213,14 @@ fn check_policy_named_in(found: &mut Found, kind: Kind, text: &str, file: &Path)
 }
 
 impl Show {
-    fn run(self) -> Result<ExitCode, Failure> {
-        let text = text_of(&self.file).map_err(|finding| Failure::Unfit(finding.to_string()))?;
-        let kind = self.kind.of(&text, &self.file)?;
-        let document = Document::parse(kind, &text, &self.file)
+    fn run(mut self) -> Result<ExitCode, Failure> {
+        let [file] = self.kind.take_from(&mut self.files) else {
+            let what = "one document is shown at a time";
+            return Err(Failure::Unfit(format!("countersign config show: {what}")));
+        };
+        let text = text_of(file).map_err(|finding| Failure::Unfit(finding.to_string()))?;
+        let kind = self.kind.of(&text, file)?;
+        let document = Document::parse(kind, &text, file)
             .map_err(|findings| Failure::No(findings.to_string()))?;
         print_all(&match self.output {
             Format::Yaml => document.effective_yaml(),
@@ -226,6 +230,19 @@ impl Show {
 }
 
 impl KindOption {
+    /// Takes the kind from before the files, where it may stand as in `config schema sidecar`; a file of that name is a file.
+    fn take_from<'f>(&mut self, files: &'f mut [PathBuf]) -> &'f [PathBuf] {
+        let named = match files {
+            [first, _, ..] if !first.exists() => {
+                let name = first.to_str().unwrap_or_default();
+                <KindName as clap::ValueEnum>::from_str(name, false).ok()
+            }
+            _ => None,
+        };
+        self.kind = self.kind.or(named);
+        if named.is_some() { &files[1..] } else { files }
+    }
+
     /// What a document configures: as asked, or by its keys.
     fn of(&self, text: &str, file: &Path) -> Result<Kind, Failure> {
         let guessed = || {
@@ -264,6 +281,28 @@ mod tests {
             Failure::Unfit(text) => Failure::Unfit(text.replace(&start, "")),
             other => other,
         })
+    }
+
+    #[test]
+    fn the_kind_may_stand_before_the_files_unless_it_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.yaml");
+        let taken = |words: &[&Path]| {
+            let mut kind = KindOption { kind: None };
+            let mut files: Vec<PathBuf> = words.iter().map(|word| word.to_path_buf()).collect();
+            let left = kind.take_from(&mut files).to_vec();
+            (kind.kind.map(|kind| Kind::from(kind).name()), left)
+        };
+        let policy = Path::new("policy");
+        assert_eq!(
+            taken(&[policy, &file]),
+            (Some("policy"), vec![file.clone()])
+        );
+        assert_eq!(
+            taken(&[&file, policy]),
+            (None, vec![file.clone(), policy.into()])
+        );
+        assert_eq!(taken(&[policy]), (None, vec![policy.into()]));
     }
 
     #[test]

@@ -31,8 +31,11 @@ pub(crate) enum Policy {
 #[command(after_help = "Example: countersign policy check policy.yaml --config sidecar.yaml")]
 pub(crate) struct Check {
     /// The policy
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "policy")]
+    file: Option<PathBuf>,
+    /// The policy, named as for `policy explain`
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
+    policy: Option<PathBuf>,
     /// The sidecar whose inbound listeners it is for: their names and protocols are then taken into account
     #[arg(long, value_name = "SIDECAR")]
     config: Option<PathBuf>,
@@ -88,21 +91,23 @@ impl Policy {
 impl Check {
     fn run(self) -> Result<ExitCode, Failure> {
         let unfit = |findings: ::config::Findings| Failure::Unfit(findings.to_string());
+        // One of the two is always there, and never both.
+        let file = self.file.or(self.policy).unwrap_or_default();
         let (rules, warnings) = match &self.config {
             None => {
-                let policy = Document::load(&self.file).map_err(unfit)?;
+                let policy = Document::load(&file).map_err(unfit)?;
                 (policy.rules.len(), ::policy::check(&policy))
             }
             Some(sidecar) => {
                 let sidecar = Sidecar::load(sidecar).map_err(unfit)?;
-                let policy = Document::load_for(&sidecar, &self.file).map_err(unfit)?;
+                let policy = Document::load_for(&sidecar, &file).map_err(unfit)?;
                 (
                     policy.rules.len(),
                     ::policy::check_for(&policy, &sidecar.inbound),
                 )
             }
         };
-        let file = self.file.display().to_string();
+        let file = file.display().to_string();
         output::print(&match self.output.output {
             Output::Table => reported(&file, rules, &warnings),
             Output::Json => format!(
