@@ -233,7 +233,7 @@ impl KindOption {
     /// Takes the kind from before the files, where it may stand as in `config schema sidecar`; a file of that name is a file.
     fn take_from<'f>(&mut self, files: &'f mut [PathBuf]) -> &'f [PathBuf] {
         let named = match files {
-            [first, _, ..] if !first.exists() => {
+            [first, _, ..] if !first.is_file() => {
                 let name = first.to_str().unwrap_or_default();
                 <KindName as clap::ValueEnum>::from_str(name, false).ok()
             }
