@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 pub(crate) const SECRET: u32 = 0o600;
 /// For certificates.
 pub(crate) const PUBLIC: u32 = 0o644;
-const FOLDER: u32 = 0o700;
+/// For folders.
+pub(crate) const FOLDER: u32 = 0o700;
 
 /// What could not be done to which path.
 #[derive(Debug)]

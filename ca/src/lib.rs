@@ -38,6 +38,12 @@ mod dir;
 
 mod deliver;
 
+mod token;
+
+mod record;
+
+pub mod store;
+
 pub use authority::{Algorithm, Authority, IssueError, Issued, Root};
 pub use authorize::{Grant, NotGranted, TTL_DEFAULT, TTL_MAX, TTL_MIN};
 pub use check::{CheckFailed, Checked, check_authority, check_leaf};
@@ -46,9 +52,17 @@ pub use deliver::Delivery;
 pub use dir::{Dir, DirError, Renewal};
 pub use disk::DiskError;
 pub use key::{KeyRefused, KeyType, PublicKey, RSA_BITS_MAX, RSA_BITS_MIN};
+pub use record::{
+    ENTRY_BYTES_MAX, Entry, Ground, INSTANCE_BYTES_MAX, Instance, InstanceRefused, KeyHash, Leaf,
+    LineageRefused, leaf_hash, running_hash,
+};
 pub use sign::{By, SignFailed, Signed, sign};
 pub use signer::{AuthorityCertificate, Signer, SignerUnfit};
 pub use template::{
     BACKDATED_S, ISSUER_LIFE_S, NotNow, Profile, ROOT_LIFE_S, Serial, Template, Validity, short_id,
 };
 pub use text::date;
+pub use token::{
+    NoRandomness, TOKEN_PREFIX, TOKEN_TTL_DEFAULT, TOKEN_TTL_MAX, TOKEN_USES_MAX, Terms,
+    TermsRefused, Token, TokenHash, TokenMalformed, TokenRefused,
+};

@@ -34,6 +34,13 @@ impl Serial {
         Serial(octets)
     }
 
+    /// Reads one of ours back, from a certificate, a record or what an operator typed; `None` for what no CA of this kind issues.
+    pub fn from_octets(octets: &[u8]) -> Option<Self> {
+        let octets: [u8; 20] = octets.try_into().ok()?;
+        let serial = Self::from_random(octets);
+        (serial.0 == octets).then_some(serial)
+    }
+
     /// Big-endian.
     pub fn octets(&self) -> &[u8; 20] {
         &self.0

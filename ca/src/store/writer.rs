@@ -1,0 +1,58 @@
+//! The one writer: a thread that does the work of all who wait, in one transaction with one fsync.
+//!
+//! While the disk is busy with one batch the next gathers, so that the batch is as large as the load asks for and nobody waits
+//! for company. Answers leave only after the commit.
+
+use crate::store::append::{Done, Work, apply};
+use crate::store::fault::Fault;
+use crate::store::ledger::Refused;
+use crate::store::queue::Queue;
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+/// The most work of one transaction: bounds how long the first of a batch waits for the last, about 20 ms.
+const BATCH_MAX: usize = 512;
+
+/// Work, and who waits for it. Whoever went away is served like the others: his client will ask again.
+pub(super) struct Job {
+    pub(super) work: Work,
+    pub(super) answer: oneshot::Sender<Result<Done, Refused>>,
+}
+
+/// Until the queue is closed and empty.
+pub(super) fn run(connection: &Connection, queue: &Queue<Job>) {
+    while let Some(jobs) = queue.take(BATCH_MAX) {
+        let answers = commit(connection, &jobs);
+        for (job, answer) in jobs.into_iter().zip(answers) {
+            // Nobody waits there any more: what he asked for is recorded, and he can ask again.
+            let _ = job.answer.send(answer);
+        }
+    }
+}
+
+fn commit(connection: &Connection, jobs: &[Job]) -> Vec<Result<Done, Refused>> {
+    match together(connection, jobs) {
+        Ok(answers) => answers,
+        Err(fault) if jobs.len() > 1 && !fault.is_outside() => {
+            // Something about one of them: the others must not suffer for it.
+            let alone = |job| commit(connection, std::slice::from_ref(job));
+            jobs.iter().flat_map(alone).collect()
+        }
+        Err(fault) => jobs.iter().map(|_| Err(fault.clone().into())).collect(),
+    }
+}
+
+/// All of it or nothing.
+fn together(connection: &Connection, jobs: &[Job]) -> Result<Vec<Result<Done, Refused>>, Fault> {
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    let done = jobs
+        .iter()
+        .map(|job| apply(connection, &job.work))
+        .collect::<Result<_, _>>()
+        .and_then(|answers| connection.execute_batch("COMMIT").map(|()| answers));
+    if done.is_err() && !connection.is_autocommit() {
+        // After some errors SQLite has rolled back already. If this fails, BEGIN will, and that is answered.
+        let _ = connection.execute_batch("ROLLBACK");
+    }
+    Ok(done?)
+}

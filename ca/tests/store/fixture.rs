@@ -1,0 +1,89 @@
+//! Short names for the values that the tests are about.
+
+use config::{SpiffeId, TrustDomain};
+use countersign_ca::store::{JoinRecord, RenewRecord, Store};
+use countersign_ca::{Instance, KeyHash, Leaf, Serial, Terms, TokenHash, Validity};
+use std::future::Future;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub(crate) const ORDERS: &str = "spiffe://shop.example/orders";
+pub(crate) const LEDGER: &str = "spiffe://shop.example/ledger";
+pub(crate) const LEAF_TTL_S: u64 = 3600;
+
+pub(crate) fn domain() -> TrustDomain {
+    TrustDomain::parse("shop.example").unwrap()
+}
+
+pub(crate) fn open(dir: &Path) -> Store {
+    Store::open(dir, &domain()).unwrap()
+}
+
+pub(crate) fn id(text: &str) -> SpiffeId {
+    SpiffeId::parse(text).unwrap()
+}
+
+pub(crate) fn at(now_s: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(now_s)
+}
+
+fn octets<const N: usize>(seed: u64) -> [u8; N] {
+    let mut octets = [0; N];
+    octets[N - 8..].copy_from_slice(&seed.to_be_bytes());
+    octets
+}
+
+pub(crate) fn serial(seed: u64) -> Serial {
+    Serial::from_random(octets(seed))
+}
+
+pub(crate) fn key(seed: u64) -> KeyHash {
+    KeyHash::from_bytes(octets(seed))
+}
+
+pub(crate) fn token(seed: u64) -> TokenHash {
+    TokenHash::from_bytes(octets(seed))
+}
+
+pub(crate) fn terms(text: &str, ttl_s: u64, uses: u32) -> Terms {
+    Terms::new(id(text), Duration::from_secs(ttl_s), uses).unwrap()
+}
+
+pub(crate) fn leaf(of: u64, text: &str, key_seed: u64, now_s: u64) -> Leaf {
+    Leaf {
+        serial: serial(of),
+        id: id(text),
+        key: key(key_seed),
+        issuer: [7; 20],
+        validity: Validity {
+            not_before_s: now_s.saturating_sub(60),
+            not_after_s: now_s + LEAF_TTL_S,
+        },
+        issued_at_s: now_s,
+        instance: Instance::parse(&format!("instance-{of}")).unwrap(),
+    }
+}
+
+pub(crate) fn join(token_seed: u64, leaf: Leaf) -> JoinRecord {
+    JoinRecord {
+        token: token(token_seed),
+        leaf,
+    }
+}
+
+pub(crate) fn renewal(parent: u64, leaf: Leaf) -> RenewRecord {
+    RenewRecord {
+        parent: serial(parent),
+        in_grace: false,
+        evidence: [8; 32],
+        leaf,
+    }
+}
+
+pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(test)
+}
