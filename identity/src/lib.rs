@@ -24,6 +24,8 @@ mod leaf;
 mod bundle;
 mod svid;
 
+mod statement;
+
 mod recent;
 mod refused;
 mod verify;
@@ -47,6 +49,10 @@ pub use pem::PemError;
 pub use refused::Refused;
 /// The types in which certificates and times are handed over.
 pub use rustls::pki_types;
+pub use statement::{
+    CHAIN_STATEMENTS_MAX, FirstContact, ROOT_KEY_ID_BYTES, RootKeyId, STATEMENT_BYTES_MAX,
+    Signature, SignedStatement, Statement, StatementRefused, next_sequence, walk,
+};
 pub use svid::{Svid, SvidError};
 pub use tls::{handshake_reason, refusal};
 pub use verify::{Peer, Role, Verifier};
