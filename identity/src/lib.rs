@@ -26,6 +26,8 @@ mod svid;
 
 mod statement;
 
+mod renew;
+
 mod recent;
 mod refused;
 mod verify;
@@ -47,6 +49,7 @@ pub use leaf::{Leaf, LeafError};
 pub use moment::rfc3339;
 pub use pem::PemError;
 pub use refused::Refused;
+pub use renew::{APART_MIN, Boot, Due, RETRY_MAX, Retry, SLEEP_MAX, Skew};
 /// The types in which certificates and times are handed over.
 pub use rustls::pki_types;
 pub use statement::{
