@@ -33,15 +33,17 @@ pub struct Due {
 }
 
 impl Due {
-    /// For a reply received at `received` that says when its leaf was issued and when it ends, both in milliseconds since
-    /// 1970 by the CA's clock. Half of that life, ± 10 % by `id`, so that a fleet started at once does not renew at once.
+    /// For a reply received at `received` that says when its leaf was issued (ms since 1970, by the CA's clock) and when
+    /// it ends (s since 1970). Half of that life, ± 10 % by `id`, so that a fleet started at once does not renew at once.
     pub fn of(
         received: Boot,
         issued_at_unix_ms: i64,
-        not_after_unix_ms: i64,
+        not_after_unix_s: i64,
         id: &SpiffeId,
     ) -> Self {
-        let life_ms = not_after_unix_ms.saturating_sub(issued_at_unix_ms);
+        let life_ms = not_after_unix_s
+            .saturating_mul(1000)
+            .saturating_sub(issued_at_unix_ms);
         let life = Duration::from_millis(u64::try_from(life_ms).unwrap_or(0));
         let after = life.mul_f64(0.45 + 0.1 * phase(id)).max(APART_MIN);
         Due {
@@ -190,7 +192,7 @@ mod tests {
 
     /// A leaf of `life_s`, received at 1000 s.
     fn due(life_s: i64) -> Due {
-        Due::of(S(1000), 7_000, 7_000 + life_s * 1000, &id("orders"))
+        Due::of(S(1000), 7_000, 7 + life_s, &id("orders"))
     }
 
     proptest! {
@@ -199,7 +201,7 @@ mod tests {
             life_s in 10i64..100_000, issued in any::<i32>(), path in "[a-z]{1,12}", at_s in 0u64..1_000_000,
         ) {
             let issued = i64::from(issued);
-            let due = Due::of(S(at_s), issued, issued + life_s * 1000, &id(&path));
+            let due = Due::of(S(at_s), issued * 1000, issued + life_s, &id(&path));
             let after = (due.at() - S(at_s)).as_secs_f64() / life_s as f64;
             prop_assert!((0.4499..=0.5501).contains(&after), "after {after} of its life");
         }
@@ -234,7 +236,7 @@ mod tests {
     fn a_fleet_started_at_once_does_not_renew_at_once() {
         let mut seconds: Vec<u64> = (0..1000)
             .map(|number| {
-                Due::of(S(0), 0, 3_600_000, &id(&format!("w{number}")))
+                Due::of(S(0), 0, 3600, &id(&format!("w{number}")))
                     .at()
                     .as_secs()
             })

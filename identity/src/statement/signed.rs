@@ -15,9 +15,9 @@ use x509_parser::oid_registry as oid;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 /// Octets of a [`RootKeyId`].
-pub const ROOT_KEY_ID_BYTES: usize = 20;
+pub const ROOT_KEY_ID_BYTES: usize = 32;
 
-/// Which root signed: SHA-256 of its SubjectPublicKeyInfo, cut to 20 octets (RFC 7093 §2, method 4), as in its certificate.
+/// Which root signed: SHA-256 of its SubjectPublicKeyInfo.
 pub type RootKeyId = [u8; ROOT_KEY_ID_BYTES];
 
 /// Signatures at most: every root of a full bundle is replaced by another.
@@ -58,7 +58,7 @@ impl SignedStatement {
             .iter()
             .map(|key| match key.kind() {
                 KeyAlgorithm::P256 | KeyAlgorithm::P384 => Ok(Signature {
-                    root_key_id: key_id(&key.spki()),
+                    root_key_id: sha256(&key.spki()),
                     signature: key.sign_message(&body)?,
                 }),
                 _ => Err(KeyError::Unsupported),
@@ -179,13 +179,6 @@ fn pieces(bytes: &[u8]) -> Option<(Vec<u8>, Vec<Signature>)> {
     rest.0.is_empty().then_some((body, signatures))
 }
 
-/// The key identifier of a SubjectPublicKeyInfo.
-fn key_id(spki: &[u8]) -> RootKeyId {
-    let mut id = RootKeyId::default();
-    id.copy_from_slice(&sha256(spki)[..ROOT_KEY_ID_BYTES]);
-    id
-}
-
 struct RootKey(ParsedPublicKey);
 
 impl RootKey {
@@ -221,7 +214,7 @@ fn root_keys<'a>(
             let read = Certificate::read(root).map_err(|_| StatementRefused::Encoding)?;
             let spki = read.x509.public_key();
             let key = RootKey::read(spki).ok_or(StatementRefused::RootKey)?;
-            Ok((key_id(spki.raw), key))
+            Ok((sha256(spki.raw), key))
         })
         .collect()
 }
