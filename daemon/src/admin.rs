@@ -5,10 +5,13 @@
 //! there; over the unix socket the kernel says who asks, and only our own user and root may.
 //!
 //! 1. What changes something is never served over TCP: [`serve_tcp`] answers GET and HEAD.
+//! 2. Who calls over the unix socket is known by the kernel's word, before anything is read ([`serve_calls`]).
 use crate::accept::Incoming;
 use crate::bind::Listener;
 use crate::drain::Draining;
+pub use crate::pages::BODY_BYTES_MAX;
 use crate::pages::{self, Page, Request};
+use bytes::Bytes;
 use http::StatusCode;
 use http::header::{HOST, ORIGIN};
 use http::uri::Authority;
@@ -73,19 +76,48 @@ where
     A: Fn(Request) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Page> + Send + 'static,
 {
+    let know = ours_and_root(listener.name());
+    pages::serve_whom(listener, draining, know, move |request, _| {
+        pages::look(request, answer.clone())
+    })
+    .await;
+}
+
+/// Like [`serve_unix`], for what changes something: POST too, its body at most [`BODY_BYTES_MAX`] and given only whole (empty
+/// for GET and HEAD), and with each request the user who sent it.
+///
+/// An answer that takes longer than 5 s is dropped where it stands: what must be done to its end then, its maker spawns.
+pub async fn serve_calls<A, F>(listener: UnixListener, draining: Draining, answer: A)
+where
+    A: Fn(http::Request<Bytes>, User) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Page> + Send + 'static,
+{
+    let know = ours_and_root(listener.name());
+    pages::serve_whom(listener, draining, know, move |request, user| {
+        let answer = answer.clone();
+        pages::call(request, move |request| answer(request, user))
+    })
+    .await;
+}
+
+/// The user on the other side of a unix socket, by the kernel's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Its uid when it connected.
+    pub uid: u32,
+}
+
+/// Knows our own user and root; says who else tried.
+fn ours_and_root(socket: String) -> impl Fn(&UCred) -> Option<User> + Send {
     let ours = rustix::process::geteuid().as_raw();
-    let name = listener.name();
-    let may_connect = move |peer: &UCred| {
-        let may = may_ask(peer.uid(), ours);
-        if !may {
-            tracing::warn!(
-                "{name}: user {} may not ask; only user {ours} and root may",
-                peer.uid()
-            );
+    move |peer| {
+        let uid = peer.uid();
+        if may_ask(uid, ours) {
+            return Some(User { uid });
         }
-        may
-    };
-    pages::serve_whom(listener, draining, may_connect, answer).await;
+        tracing::warn!("{socket}: user {uid} may not ask; only user {ours} and root may");
+        None
+    }
 }
 
 /// Whether a user may use the unix socket of another.
@@ -288,6 +320,31 @@ mod tests {
         .await;
 
         assert!(answer.ends_with("\r\n\r\nhello\n"), "{answer}");
+        assert_eq!(drain.start_and_wait(Duration::from_secs(10)).await, 0);
+    }
+
+    #[tokio::test]
+    async fn a_call_over_the_unix_socket_comes_with_its_body_and_its_user() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.sock");
+        let (drain, draining) = drain::pair();
+        let listener = bind::unix(&path, 0o600).unwrap();
+        let echo = |request: http::Request<Bytes>, user: User| async move {
+            let body = String::from_utf8_lossy(request.body()).into_owned();
+            Page::text(StatusCode::OK, format!("{body} from {}", user.uid))
+        };
+        draining.track(serve_calls(listener, draining.clone(), echo));
+
+        let stream = UnixStream::connect(&path).await.unwrap();
+        let answer = ask(
+            stream,
+            "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello",
+        )
+        .await;
+
+        let ours = rustix::process::geteuid().as_raw();
+        let expected = format!("\r\n\r\nhello from {ours}\n");
+        assert!(answer.ends_with(&expected), "{answer}");
         assert_eq!(drain.start_and_wait(Duration::from_secs(10)).await, 0);
     }
 }

@@ -1,15 +1,18 @@
 //! Small pages for people, probes and scrapers.
 //!
-//! In: a listener and a function from a request's head to a [`Page`]. Out: HTTP/1.1, GET and HEAD only. Anybody may connect:
-//! heads are bounded in size and time, answers and connections in time, connections in number.
+//! In: a listener and a function from a request's head to a [`Page`]. Out: HTTP/1.1, GET and HEAD only; POST with a body only
+//! where [`crate::admin`] knows who asks. Anybody may connect: heads and bodies are bounded in size and time, answers and
+//! connections in time, connections in number.
 //!
 //! 1. Nobody holds a connection longer than 65 seconds, whatever they send or do not read.
+//! 2. Nothing is called with a part of a body.
 use crate::accept::{self, Incoming};
 use crate::drain::Draining;
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{Method, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming as Body;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -25,6 +28,10 @@ use tokio::time::{sleep, timeout};
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// Far more than a browser sends.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// How long a body may take to arrive.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+/// How much a POST may bring: several times a signing request of the greatest size, as JSON.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// How long making an answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// After this long a connection ends with the answer under way.
@@ -86,35 +93,38 @@ where
     A: Fn(Request) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Page> + Send + 'static,
 {
-    serve_whom(listener, draining, |_| true, answer).await;
+    serve_whom(
+        listener,
+        draining,
+        |_| Some(()),
+        move |request, ()| look(request, answer.clone()),
+    )
+    .await;
 }
 
-/// Like [`serve`], for peers that may connect; the others' connections are closed.
-pub(crate) async fn serve_whom<L, W, A, F>(
-    listener: L,
-    draining: Draining,
-    may_connect: W,
-    answer: A,
-) where
+/// An answer on its way out.
+pub(crate) type Response = http::Response<Full<Bytes>>;
+
+/// For peers whom `know` knows: each request is answered with what it made of its peer; the others' connections are closed.
+pub(crate) async fn serve_whom<L, W, K, A, F>(listener: L, draining: Draining, know: W, answer: A)
+where
     L: Incoming,
     L::Stream: AsyncRead + AsyncWrite + Unpin,
-    W: Fn(&L::Peer) -> bool + Send,
-    A: Fn(Request) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Page> + Send + 'static,
+    W: Fn(&L::Peer) -> Option<K> + Send,
+    K: Copy + Send + Sync + 'static,
+    A: Fn(http::Request<Body>, K) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response> + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let watch = draining.clone();
     accept::run(listener, draining, move |stream, peer| {
-        let place = places
-            .clone()
-            .try_acquire_owned()
-            .ok()
-            .filter(|_| may_connect(&peer));
+        let place = places.clone().try_acquire_owned().ok();
+        let seated = place.and_then(|place| Some((place, know(&peer)?)));
         let (watch, answer) = (watch.clone(), answer.clone());
         async move {
             // Without a place the stream is dropped here: closed at once is an answer too.
-            let Some(_place) = place else { return };
-            serve_connection(stream, watch, answer).await;
+            let Some((_place, peer)) = seated else { return };
+            serve_connection(stream, watch, |request| answer(request, peer)).await;
         }
     })
     .await;
@@ -123,12 +133,11 @@ pub(crate) async fn serve_whom<L, W, A, F>(
 async fn serve_connection<IO, A, F>(stream: IO, draining: Draining, answer: A)
 where
     IO: AsyncRead + AsyncWrite + Unpin,
-    A: Fn(Request) -> F,
-    F: Future<Output = Page>,
+    A: Fn(http::Request<Body>) -> F,
+    F: Future<Output = Response>,
 {
-    let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
-        let (head, _body) = request.into_parts();
-        let answered = respond(Request::from_parts(head, ()), &answer);
+    let service = service_fn(|request| {
+        let answered = answer(request);
         async move { Ok::<_, Infallible>(answered.await) }
     });
     let connection = http1::Builder::new()
@@ -155,22 +164,72 @@ where
     }
 }
 
-async fn respond<A, F>(request: Request, answer: &A) -> http::Response<Full<Bytes>>
+/// Answers GET and HEAD from the head alone.
+pub(crate) async fn look<A, F>(request: http::Request<Body>, answer: A) -> Response
 where
     A: Fn(Request) -> F,
     F: Future<Output = Page>,
 {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut refused = response(Page::text(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "only GET and HEAD",
-        ));
-        refused
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return refused;
+    if !is_look(request.method()) {
+        return only("GET, HEAD", "only GET and HEAD");
     }
-    let page = timeout(ANSWER_WITHIN, answer(request)).await;
+    let (head, _unread) = request.into_parts();
+    in_time(answer(Request::from_parts(head, ()))).await
+}
+
+/// Answers GET and HEAD without a body, and POST with its whole one.
+pub(crate) async fn call<A, F>(request: http::Request<Body>, answer: A) -> Response
+where
+    A: Fn(http::Request<Bytes>) -> F,
+    F: Future<Output = Page>,
+{
+    let (head, body) = request.into_parts();
+    let body = match &head.method {
+        method if is_look(method) => Ok(Bytes::new()),
+        &Method::POST => whole(body).await,
+        _ => return only("GET, HEAD, POST", "only GET, HEAD and POST"),
+    };
+    match body {
+        Ok(body) => in_time(answer(http::Request::from_parts(head, body))).await,
+        Err(refused) => response(refused),
+    }
+}
+
+fn is_look(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+/// All of a body, or the page that says why not.
+async fn whole(body: Body) -> Result<Bytes, Page> {
+    let read = timeout(BODY_WITHIN, Limited::new(body, BODY_BYTES_MAX).collect()).await;
+    let (status, why) = match read {
+        Ok(Ok(body)) => return Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body has more than {BODY_BYTES_MAX} bytes; send less"),
+        ),
+        Ok(Err(error)) => (
+            StatusCode::BAD_REQUEST,
+            format!("the body is not whole: {error}; send it again"),
+        ),
+        Err(_) => (
+            StatusCode::REQUEST_TIMEOUT,
+            format!("no whole body within {} s", BODY_WITHIN.as_secs()),
+        ),
+    };
+    Err(Page::text(status, why))
+}
+
+fn only(methods: &'static str, why: &str) -> Response {
+    let mut refused = response(Page::text(StatusCode::METHOD_NOT_ALLOWED, why));
+    refused
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(methods));
+    refused
+}
+
+async fn in_time(answered: impl Future<Output = Page>) -> Response {
+    let page = timeout(ANSWER_WITHIN, answered).await;
     response(page.unwrap_or_else(|_| {
         Page::text(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -179,7 +238,7 @@ where
     }))
 }
 
-fn response(page: Page) -> http::Response<Full<Bytes>> {
+fn response(page: Page) -> Response {
     let mut response = http::Response::new(Full::new(page.body));
     *response.status_mut() = page.status;
     let headers = response.headers_mut();
@@ -214,8 +273,56 @@ mod tests {
         let (ours, theirs) = duplex(4096);
         let (drain, draining) = drain::pair();
         let watch = draining.clone();
-        draining.track(async move { serve_connection(theirs, watch, answer).await });
+        draining.track(async move { serve_connection(theirs, watch, |r| look(r, answer)).await });
         (ours, drain)
+    }
+
+    /// All that comes back where POST is served.
+    async fn post(request: &str) -> String {
+        let (mut ours, theirs) = duplex(1 << 20);
+        let (drain, draining) = drain::pair();
+        let watch = draining.clone();
+        let echo = |request: http::Request<Bytes>| async move {
+            let shown = format!("{} {} bytes", request.method(), request.body().len());
+            Page::text(StatusCode::OK, shown)
+        };
+        draining.track(async move { serve_connection(theirs, watch, |r| call(r, echo)).await });
+        ours.write_all(request.as_bytes()).await.unwrap();
+        let mut all = String::new();
+        ours.read_to_string(&mut all).await.unwrap();
+        drop(drain);
+        all
+    }
+
+    async fn check_post(head: &str, body: &str, status: &str, ending: &str) {
+        let answer = post(&format!(
+            "{head} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{body}"
+        ))
+        .await;
+        let line = answer.lines().next();
+        assert_eq!(line, Some(&*format!("HTTP/1.1 {status}")), "{head}");
+        assert!(answer.ends_with(ending), "{head}: {answer}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_post_is_answered_with_its_whole_body_or_refused() {
+        let body =
+            |length: usize| format!("Content-Length: {length}\r\n\r\n{}", "x".repeat(length));
+        check_post("POST /", &body(0), "200 OK", "\nPOST 0 bytes\n").await;
+        check_post("GET /", "\r\n", "200 OK", "\nGET 0 bytes\n").await;
+        let full = format!("\nPOST {BODY_BYTES_MAX} bytes\n");
+        check_post("POST /", &body(BODY_BYTES_MAX), "200 OK", &full).await;
+        let chunked = "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+        check_post("POST /", chunked, "200 OK", "\nPOST 3 bytes\n").await;
+
+        let large = format!("the body has more than {BODY_BYTES_MAX} bytes; send less\n");
+        let too_large = "413 Payload Too Large";
+        check_post("POST /", &body(BODY_BYTES_MAX + 1), too_large, &large).await;
+        let slow = "no whole body within 10 s\n";
+        let unfinished = "Content-Length: 3\r\n\r\nab";
+        check_post("POST /", unfinished, "408 Request Timeout", slow).await;
+        let only = "only GET, HEAD and POST\n";
+        check_post("PUT /", &body(1), "405 Method Not Allowed", only).await;
     }
 
     /// All that comes back on these bytes until the connection ends.
