@@ -28,6 +28,8 @@ mod statement;
 
 mod renew;
 
+mod state;
+
 mod recent;
 mod refused;
 mod verify;
@@ -52,6 +54,7 @@ pub use refused::Refused;
 pub use renew::{APART_MIN, Boot, Due, RETRY_MAX, Retry, SLEEP_MAX, Skew};
 /// The types in which certificates and times are handed over.
 pub use rustls::pki_types;
+pub use state::{Damage, Kept, StateDir, StateError};
 pub use statement::{
     CHAIN_STATEMENTS_MAX, FirstContact, ROOT_KEY_ID_BYTES, RootKeyId, STATEMENT_BYTES_MAX,
     Signature, SignedStatement, Statement, StatementRefused, next_sequence, walk,
