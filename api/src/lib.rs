@@ -22,3 +22,5 @@ pub mod bounds;
 pub mod refusal;
 
 pub mod proof;
+
+pub mod admin;
