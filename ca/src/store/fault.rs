@@ -83,8 +83,11 @@ impl std::error::Error for Fault {}
 impl From<rusqlite::Error> for Fault {
     fn from(error: rusqlite::Error) -> Self {
         let detail = error.to_string();
+        let extended = error.sqlite_error().map(|error| error.extended_code);
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Fault::DiskFull,
+            // No room for the index of the log that readers share.
+            _ if extended == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE) => Fault::DiskFull,
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Fault::Busy,
             Some(
                 ErrorCode::SystemIoFailure

@@ -67,16 +67,18 @@ fn open(path: &Path, how: OpenFlags) -> rusqlite::Result<Connection> {
 
 /// The schema that is there, read before anything is changed.
 fn version(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
-    let number = |name| {
+    let number = |sql| {
         connection
-            .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
+            .query_row(sql, (), |row| row.get::<_, i64>(0))
             .map_err(|error| StoreError::Database {
                 path: path.to_owned(),
                 source: Fault::from(error),
             })
     };
-    let (found, application) = (number("user_version")?, number("application_id")?);
-    let empty = number("page_count")? == 0;
+    let found = number("PRAGMA user_version")?;
+    let application = number("PRAGMA application_id")?;
+    // Not the number of pages: one that was killed between its first header and its first table is ours to go on with.
+    let empty = number("SELECT count(*) FROM sqlite_schema")? == 0;
     let known = STEPS.len() as i64;
     match (found, application) {
         (0, 0) if empty => Ok(0),

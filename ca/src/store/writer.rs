@@ -21,8 +21,13 @@ pub(super) struct Job {
 
 /// Until the queue is closed and empty.
 pub(super) fn run(connection: &Connection, queue: &Queue<Job>) {
+    let mut was_full = false;
     while let Some(jobs) = queue.take(BATCH_MAX) {
+        if was_full {
+            make_room(connection);
+        }
         let answers = commit(connection, &jobs);
+        was_full = answers.contains(&Err(Fault::DiskFull.into()));
         for (job, answer) in jobs.into_iter().zip(answers) {
             // Nobody waits there any more: what he asked for is recorded, and he can ask again.
             let _ = job.answer.send(answer);
@@ -40,6 +45,12 @@ fn commit(connection: &Connection, jobs: &[Job]) -> Vec<Result<Done, Refused>> {
         }
         Err(fault) => jobs.iter().map(|_| Err(fault.clone().into())).collect(),
     }
+}
+
+/// After a full disk the log of changes may hold most of the room that there is again: moving it into the database frees that.
+fn make_room(connection: &Connection) {
+    // If there is no room for it either, the work that follows will say so.
+    let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
 }
 
 /// All of it or nothing.

@@ -9,5 +9,7 @@
 mod fixture;
 
 mod conformance;
+mod crash;
+mod full;
 mod model;
 mod place;

@@ -114,6 +114,19 @@ fn a_newer_schema_anothers_database_and_another_trust_domain_are_left_alone() {
 }
 
 #[test]
+fn a_start_that_was_killed_before_its_first_table_is_gone_on_with() {
+    let place = TempDir::new().unwrap();
+    let folder = place.path().join("store");
+    fs::create_dir(&folder).unwrap();
+    let begun = rusqlite::Connection::open(folder.join("ca.sqlite")).unwrap();
+    begun.execute_batch("PRAGMA journal_mode = wal").unwrap();
+    drop(begun);
+    assert!(fs::metadata(folder.join("ca.sqlite")).unwrap().len() > 0);
+
+    open(place.path());
+}
+
+#[test]
 fn a_damaged_file_is_refused_with_its_reason() {
     let place = TempDir::new().unwrap();
     drop(open(place.path()));
