@@ -6,7 +6,7 @@
 //! The path of every certificate, one file a stage, each type made only by the stage before:
 //!
 //! ```text
-//! bytes -csr-> Csr -authorize-> Grant -template-> Template -sign-> Signed -check-> Checked
+//! bytes -csr-> Csr -authorize-> Grant -template-> Template -sign-> Signed -check-> Checked -store-> Recorded
 //! ```
 //!
 //! 1. Nothing of a requester's stands in a certificate but the key.
