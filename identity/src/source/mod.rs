@@ -1,2 +1,4 @@
 //! Where generations come from.
+pub mod ca;
+
 pub mod files;
