@@ -15,7 +15,10 @@ use crate::signer::{AuthorityCertificate, Signer, SignerUnfit};
 use crate::template::{ISSUER_LIFE_S, NotNow, Serial, Template};
 use crate::text;
 use config::{SpiffeId, TrustDomain};
-use identity::{Bundle, BundleError, Bundles, CsrError, Key, KeyError, Verifier, pem};
+use identity::pki_types::CertificateDer;
+use identity::{
+    Bundle, BundleError, Bundles, CsrError, Key, KeyError, Svid, SvidError, Verifier, pem,
+};
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use zeroize::Zeroizing;
@@ -94,6 +97,8 @@ pub enum IssueError {
     Unfit(SignerUnfit),
     /// The root makes no bundle.
     Bundle(BundleError),
+    /// Our own certificate and key make no SVID.
+    Svid(SvidError),
 }
 
 impl IssueError {
@@ -109,6 +114,7 @@ impl IssueError {
             IssueError::Check(error) => error.reason(),
             IssueError::Unfit(error) => error.reason(),
             IssueError::Bundle(error) => error.reason(),
+            IssueError::Svid(error) => error.reason(),
         }
     }
 
@@ -123,6 +129,7 @@ impl IssueError {
             IssueError::Check(error) => error,
             IssueError::Unfit(error) => error,
             IssueError::Bundle(error) => error,
+            IssueError::Svid(error) => error,
         }
     }
 }
@@ -155,7 +162,8 @@ from!(
     Sign(SignFailed),
     Check(CheckFailed),
     Unfit(SignerUnfit),
-    Bundle(BundleError)
+    Bundle(BundleError),
+    Svid(SvidError)
 );
 
 impl Authority {
@@ -219,11 +227,34 @@ impl Authority {
         ttl: Duration,
         now: SystemTime,
     ) -> Result<Checked, IssueError> {
-        let grant = Grant::decide(&self.domain, id, ttl, TTL_MAX)?;
+        self.certify_granted(csr, &Grant::decide(&self.domain, id, ttl, TTL_MAX)?, now)
+    }
+
+    /// Issues what was granted for the key of a signing request.
+    pub fn certify_granted(
+        &self,
+        csr: &Csr,
+        grant: &Grant,
+        now: SystemTime,
+    ) -> Result<Checked, IssueError> {
         let issuer = self.issuer.certificate().validity();
-        let template = Template::leaf(&grant, csr, random_serial()?, issuer, now)?;
+        let template = Template::leaf(grant, csr, random_serial()?, issuer, now)?;
         let signed = sign(template, By::Authority(&self.issuer))?;
         Ok(check_leaf(signed, &self.issuer, &self.peers)?)
+    }
+
+    /// The CA's own SVID, with a new key: what it answers with and clients pin. Nobody else ever gets this identity.
+    pub fn own_svid(&self, ttl: Duration, now: SystemTime) -> Result<Svid, IssueError> {
+        let grant = Grant::of_the_ca(&self.domain, ttl)?;
+        let key = Key::generate()?;
+        let request = identity::Csr::create(&key, grant.id())?;
+        let leaf = self.certify_granted(&Csr::from_der(request.der())?, &grant, now)?;
+        Ok(Svid::new(self.chain(&leaf), key)?)
+    }
+
+    /// The leaf, then the issuer; never the root.
+    pub fn chain(&self, leaf: &Checked) -> Vec<CertificateDer<'static>> {
+        vec![leaf.der().clone(), self.issuer.certificate().der().clone()]
     }
 
     /// The issuer that should take over now: `None` while the present one is in its first half, or would outlive the next.
@@ -252,9 +283,10 @@ impl Authority {
 
     /// The leaf, then the issuer, in PEM; never the root.
     pub fn chain_pem(&self, leaf: &Checked) -> String {
-        [leaf.der(), self.issuer.certificate().der()]
+        self.chain(leaf)
+            .iter()
             .map(|der| pem::encode("CERTIFICATE", der).to_string())
-            .concat()
+            .collect()
     }
 
     /// The roots to trust.

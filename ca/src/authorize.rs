@@ -41,6 +41,11 @@ pub enum NotGranted {
         /// What was asked for.
         id: SpiffeId,
     },
+    /// The trust domain leaves no room for the CA's own ID.
+    NoRoom {
+        /// What we speak for.
+        ours: TrustDomain,
+    },
     /// A life outside [`TTL_MIN`] to the maximum.
     Ttl {
         /// What was asked for.
@@ -56,6 +61,7 @@ impl NotGranted {
         match self {
             NotGranted::ForeignTrustDomain { .. } => "foreign_trust_domain",
             NotGranted::Reserved { .. } => "reserved_id",
+            NotGranted::NoRoom { .. } => "trust_domain_too_long",
             NotGranted::Ttl { .. } => "ttl_out_of_bounds",
         }
     }
@@ -75,6 +81,12 @@ impl fmt::Display for NotGranted {
                 write!(
                     f,
                     "{id} is not issued: {RESERVED} belongs to the CA itself; choose another path"
+                )
+            }
+            NotGranted::NoRoom { ours } => {
+                write!(
+                    f,
+                    "{ours} has no room for the CA's own ID; choose a shorter trust domain"
                 )
             }
             NotGranted::Ttl { ttl, ttl_max } => {
@@ -113,6 +125,14 @@ impl Grant {
             id: id.clone(),
             ttl,
         })
+    }
+
+    /// The CA's own identity, which no [`Grant::decide`] gives.
+    pub(crate) fn of_the_ca(ours: &TrustDomain, ttl: Duration) -> Result<Self, NotGranted> {
+        let id = SpiffeId::parse(&format!("spiffe://{ours}{RESERVED}ca"));
+        // A trust domain leaves room for it in every ID.
+        let id = id.map_err(|_| NotGranted::NoRoom { ours: ours.clone() })?;
+        Ok(Grant { id, ttl })
     }
 
     /// The identity.

@@ -130,6 +130,13 @@ impl Csr {
         Ok(Csr { key })
     }
 
+    /// The key that a request names, without looking whether its holder asks: cheap, and worth nothing but to look up what is
+    /// known of that key.
+    pub(crate) fn claimed_key(bytes: &[u8]) -> Result<PublicKey, CsrRefused> {
+        bounded(bytes)?;
+        PublicKey::from_spki(Parts::read(bytes)?.spki).map_err(CsrRefused::Key)
+    }
+
     /// Reads PEM with exactly one request, or else DER.
     pub fn from_pem_or_der(bytes: &[u8]) -> Result<Self, CsrRefused> {
         bounded(bytes)?;

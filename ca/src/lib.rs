@@ -1,12 +1,18 @@
 //! Who vouches: a signing request becomes a certificate that was checked before anybody gets it.
 //!
-//! In: an identity and a public key whose holder proved to have the private half. Out: an X509-SVID. Not here: who may ask
-//! (attestation comes with the server), and policy between workloads.
+//! In: an identity and a public key whose holder proved to have the private half. Out: an X509-SVID. Not here: policy
+//! between workloads.
 //!
 //! The path of every certificate, one file a stage, each type made only by the stage before:
 //!
 //! ```text
 //! bytes -csr-> Csr -authorize-> Grant -template-> Template -sign-> Signed -check-> Checked -store-> Recorded
+//! ```
+//!
+//! Online the same path begins with a call and ends in the record:
+//!
+//! ```text
+//! Connection -attest-> Attested … Checked -record-> Recorded -> reply
 //! ```
 //!
 //! 1. Nothing of a requester's stands in a certificate but the key.
@@ -44,18 +50,39 @@ mod record;
 
 pub mod store;
 
+mod refusal;
+
+mod budget;
+
+mod call;
+
+mod attest;
+
+mod enforced;
+
+mod authority_server;
+
+mod grpc;
+
+mod serve;
+
 pub use authority::{Algorithm, Authority, IssueError, Issued, Root};
+pub use authority_server::{AuthorityServer, Grants, ServerError};
 pub use authorize::{Grant, NotGranted, TTL_DEFAULT, TTL_MAX, TTL_MIN};
+pub use budget::Rate;
 pub use check::{CheckFailed, Checked, check_authority, check_leaf};
 pub use csr::{CSR_BYTES_MAX, Csr, CsrRefused};
 pub use deliver::Delivery;
 pub use dir::{Dir, DirError, Renewal};
 pub use disk::DiskError;
+pub use enforced::Watching;
 pub use key::{KeyRefused, KeyType, PublicKey, RSA_BITS_MAX, RSA_BITS_MIN};
 pub use record::{
     ENTRY_BYTES_MAX, Entry, Ground, INSTANCE_BYTES_MAX, Instance, InstanceRefused, KeyHash, Leaf,
     LineageRefused, leaf_hash, running_hash,
 };
+pub use refusal::{Fault, Refusal};
+pub use serve::{Limits, serve};
 pub use sign::{By, SignFailed, Signed, sign};
 pub use signer::{AuthorityCertificate, Signer, SignerUnfit};
 pub use template::{

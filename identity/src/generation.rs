@@ -151,6 +151,12 @@ impl Generation {
         })
     }
 
+    /// The server configuration of a CA: as [`Generation::server`], but who has no certificate yet may connect without. Built
+    /// anew each time: keep it.
+    pub fn server_for_strangers(&self, alpn: Alpn) -> ServerConfig {
+        self.templates.server_for_strangers(alpn.protocols())
+    }
+
     /// The client configuration that accepts only `expected`. Built at first use per (expected, alpn) and kept for the
     /// generation; expected identities come from the configuration, so their number is bounded.
     pub fn client(&self, expected: &SpiffeId, alpn: Alpn) -> Arc<ClientConfig> {

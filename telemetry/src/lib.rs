@@ -22,5 +22,5 @@ pub use access_log::{AccessLog, AccessRecord, LogTarget};
 pub use decision_id::DecisionId;
 pub use label::{Direction, Verdict};
 pub use metrics::{
-    Connections, Dropped, Held, InFlight, RequestLabels, RequestSeries, SidecarMetrics,
+    CaMetrics, Connections, Dropped, Held, InFlight, RequestLabels, RequestSeries, SidecarMetrics,
 };

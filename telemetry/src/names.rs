@@ -208,6 +208,49 @@ pub static SIDECAR: &[&Metric] = &[
     &PROCESS_START,
 ];
 
+/// Calls for certificates at a CA.
+pub static CA_ISSUED: Metric = metric(
+    "countersign_ca_issued_total",
+    Kind::Counter,
+    &["attestor", "result"],
+    "Calls for a certificate by how the caller showed who it is and what came of it (ok, or why it was refused)",
+);
+/// How long those took that got one.
+pub static CA_ISSUE_DURATION: Metric = metric(
+    "countersign_ca_issue_duration_seconds",
+    Kind::Histogram,
+    &[],
+    "From a call for a certificate to its place in the record, of those that got one",
+);
+/// Time left of what the CA itself stands on.
+pub static CA_EXPIRY: Metric = metric(
+    "countersign_ca_expiry_seconds",
+    Kind::Gauge,
+    &["what"],
+    "Seconds until the CA's own certificate (leaf), its issuer and its root end; negative once it has",
+);
+/// Open streams.
+pub static CA_STREAMS: Metric = metric(
+    "countersign_ca_streams",
+    Kind::Gauge,
+    &[],
+    "Open streams on which clients hear of changes",
+);
+
+/// Every metric of a CA, in the order of the reference.
+pub static CA: &[&Metric] = &[
+    &CA_ISSUED,
+    &CA_ISSUE_DURATION,
+    &CA_EXPIRY,
+    &CA_STREAMS,
+    &BUILD,
+    &PROCESS_CPU,
+    &PROCESS_MEMORY,
+    &PROCESS_OPEN_FDS,
+    &PROCESS_MAX_FDS,
+    &PROCESS_START,
+];
+
 /// The media type of the metrics page.
 pub const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// The label value for whatever came after a label was full.
@@ -309,7 +352,14 @@ pub fn metrics_reference() -> String {
          `telemetry/src/names.rs`; change it there.\n\n\
          | name | type | labels | meaning |\n|---|---|---|---|\n",
     );
-    for metric in SIDECAR {
+    rows(&mut page, SIDECAR);
+    page += "\n# Metrics of a CA\n\n| name | type | labels | meaning |\n|---|---|---|---|\n";
+    rows(&mut page, CA);
+    page
+}
+
+fn rows(page: &mut String, metrics: &[&Metric]) {
+    for metric in metrics {
         let labels = metric
             .labels
             .iter()
@@ -317,12 +367,11 @@ pub fn metrics_reference() -> String {
             .collect::<Vec<_>>()
             .join(" ");
         let kind = metric.kind.as_str();
-        page += &format!(
+        *page += &format!(
             "| `{}` | {kind} | {labels} | {}. |\n",
             metric.name, metric.help
         );
     }
-    page
 }
 
 /// The text of `docs/reference/access-log.md`.
@@ -371,7 +420,7 @@ mod tests {
 
     #[test]
     fn a_metrics_name_says_its_kind() {
-        for metric in SIDECAR {
+        for metric in SIDECAR.iter().chain(CA) {
             let suffix = metric.name.rsplit('_').next();
             assert_eq!(
                 metric.kind == Kind::Counter,

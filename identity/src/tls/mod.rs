@@ -48,6 +48,7 @@ fn provider() -> CryptoProvider {
 /// Both sides' configurations of one generation, without ALPN and, for the client, without anybody to expect.
 pub(crate) struct Templates {
     pub(crate) server: ServerConfig,
+    strangers: ServerConfig,
     client: ClientConfig,
     verifier: Arc<Verifier>,
 }
@@ -60,14 +61,19 @@ impl Templates {
             svid.key().for_tls()?,
         ));
         let callers = PeerVerifier::callers(Arc::clone(verifier));
-        let mut server = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&[&TLS13])?
-            .with_client_cert_verifier(Arc::new(callers))
-            .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&own))));
-        server.session_storage = Arc::new(NoServerSessionStorage {});
-        server.send_tls13_tickets = 0;
-        server.max_early_data_size = 0;
-        let mut client = ClientConfig::builder_with_provider(provider)
+        let strangers = PeerVerifier::callers_and_strangers(Arc::clone(verifier));
+        let server = |callers| -> Result<ServerConfig, rustls::Error> {
+            let mut server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+                .with_protocol_versions(&[&TLS13])?
+                .with_client_cert_verifier(Arc::new(callers))
+                .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&own))));
+            server.session_storage = Arc::new(NoServerSessionStorage {});
+            server.send_tls13_tickets = 0;
+            server.max_early_data_size = 0;
+            Ok(server)
+        };
+        let (server, strangers) = (server(callers)?, server(strangers)?);
+        let mut client = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&TLS13])?
             .dangerous() // the word is rustls' for every verifier that is not for host names
             .with_custom_certificate_verifier(Arc::new(PeerVerifier::nobody(Arc::clone(verifier))))
@@ -76,6 +82,7 @@ impl Templates {
         client.enable_early_data = false;
         Ok(Templates {
             server,
+            strangers,
             client,
             verifier: Arc::clone(verifier),
         })
@@ -84,6 +91,13 @@ impl Templates {
     /// A server's configuration that offers these protocols. A client that offers none is served all the same.
     pub(crate) fn server(&self, protocols: &[&[u8]]) -> ServerConfig {
         let mut server = self.server.clone();
+        server.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        server
+    }
+
+    /// The same for a CA: a client may show no certificate, and one that it shows must hold.
+    pub(crate) fn server_for_strangers(&self, protocols: &[&[u8]]) -> ServerConfig {
+        let mut server = self.strangers.clone();
         server.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         server
     }

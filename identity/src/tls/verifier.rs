@@ -14,6 +14,8 @@ use std::sync::Arc;
 enum Whom {
     /// Anybody of a trust domain we know: the policy decides later.
     Anybody,
+    /// The same, or somebody who shows nothing: a CA is first asked by who has no certificate yet.
+    AnybodyOrNobody,
     /// This one only.
     Only(SpiffeId),
     /// Not set yet: a template.
@@ -31,6 +33,13 @@ impl PeerVerifier {
         PeerVerifier {
             verifier,
             whom: Whom::Anybody,
+        }
+    }
+
+    pub(super) fn callers_and_strangers(verifier: Arc<Verifier>) -> Self {
+        PeerVerifier {
+            verifier,
+            whom: Whom::AnybodyOrNobody,
         }
     }
 
@@ -64,7 +73,7 @@ impl PeerVerifier {
             .verify(&chain, role, now)
             .map_err(into_rustls)?;
         match &self.whom {
-            Whom::Anybody => Ok(()),
+            Whom::Anybody | Whom::AnybodyOrNobody => Ok(()),
             Whom::Only(expected) if peer.id == *expected => Ok(()),
             Whom::Only(expected) => Err(into_rustls(Refused::WrongIdentity {
                 expected: expected.clone(),
@@ -97,6 +106,10 @@ fn no_tls12() -> Result<HandshakeSignatureValid, Error> {
 }
 
 impl ClientCertVerifier for PeerVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        !matches!(self.whom, Whom::AnybodyOrNobody)
+    }
+
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }

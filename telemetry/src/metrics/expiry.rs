@@ -1,6 +1,6 @@
 //! How long the certificates in use still hold, computed when asked.
 use super::labels::Labels;
-use crate::names::EXPIRY;
+use crate::names::Metric;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -11,12 +11,23 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 /// The end of each kind of certificate in use.
-#[derive(Debug, Default)]
-pub(super) struct Expiries(Mutex<BTreeMap<&'static str, SystemTime>>);
+#[derive(Debug)]
+pub(super) struct Expiries {
+    metric: &'static Metric,
+    ends: Mutex<BTreeMap<&'static str, SystemTime>>,
+}
 
 impl Expiries {
+    /// Shown under the name of this metric.
+    pub(super) fn of(metric: &'static Metric) -> Self {
+        Expiries {
+            metric,
+            ends: Mutex::default(),
+        }
+    }
+
     pub(super) fn set(&self, what: &'static str, at: SystemTime) {
-        self.0
+        self.ends
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(what, at);
@@ -34,15 +45,19 @@ fn seconds_left(at: SystemTime, now: SystemTime) -> f64 {
 impl Collector for Expiries {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let ends = self
-            .0
+            .ends
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         let now = SystemTime::now();
-        let mut family =
-            encoder.encode_descriptor(EXPIRY.family(), EXPIRY.help, None, MetricType::Gauge)?;
+        let mut family = encoder.encode_descriptor(
+            self.metric.family(),
+            self.metric.help,
+            None,
+            MetricType::Gauge,
+        )?;
         for (what, at) in ends {
-            let labels = Labels::new(&EXPIRY, [what.into()]);
+            let labels = Labels::new(self.metric, [what.into()]);
             ConstGauge::new(seconds_left(at, now)).encode(family.encode_family(&labels)?)?;
         }
         Ok(())

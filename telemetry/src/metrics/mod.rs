@@ -11,6 +11,10 @@ mod labels;
 mod expiry;
 mod process;
 
+mod ca;
+
+pub use ca::CaMetrics;
+
 use crate::label::{self, Direction, Verdict};
 use crate::names::{self, Metric, OTHER};
 use expiry::Expiries;
@@ -94,7 +98,7 @@ impl SidecarMetrics {
     /// Every family registered, none with a series yet.
     pub fn new() -> Arc<Self> {
         let mut registry = Registry::default();
-        let expiries = Arc::new(Expiries::default());
+        let expiries = Arc::new(Expiries::of(&names::EXPIRY));
         registry.register_collector(Box::new(expiries.clone()));
         registry.register_collector(Box::new(process::Process));
         let version = Labels::new(&names::BUILD, [env!("CARGO_PKG_VERSION").into()]);

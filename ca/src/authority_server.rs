@@ -1,0 +1,432 @@
+//! The authority online: from a call to a certificate that is recorded.
+//!
+//! In: a connection and what is asked over it. Out: an [`Answer`], or a [`Refusal`]. It owns the authority in force, which
+//! renews itself, and knows no wire.
+//!
+//! ```text
+//! Connection -attest-> Attested -csr, authorize, template, sign, check-> Checked -record-> Recorded -> Answer
+//! ```
+//!
+//! 1. Attestation comes before work: a stranger costs a look-up.  2. An [`Answer`] is made only from what is recorded.
+//! 3. A renewal takes no place that a join could hold.
+
+use crate::attest::{Attested, By, CURRENT_SVID, JOIN_TOKEN};
+use crate::authority::{Authority, IssueError, Root};
+use crate::authorize::Grant;
+use crate::budget::{Meter, Rate};
+use crate::call::Connection;
+use crate::check::Checked;
+use crate::csr::Csr;
+use crate::dir::{Dir, DirError, Renewal};
+use crate::enforced::{Enforced, Watching};
+use crate::record::{Instance, KeyHash, Leaf};
+use crate::refusal::{Fault, Refusal};
+use crate::store::{
+    self, JoinRecord, Ledger, Recorded, RenewRecord, StatementSignature, StoredStatement,
+};
+use arc_swap::ArcSwap;
+use config::SpiffeId;
+use identity::pki_types::CertificateDer;
+use identity::{Alpn, Bundles, Generation, GenerationError, SignedStatement, Statement};
+use rustls::ServerConfig;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use telemetry::CaMetrics;
+use tokio::sync::Semaphore;
+
+/// How long the CA's own certificate lives: it renews itself at half of that.
+const OWN_TTL: Duration = Duration::from_secs(60 * 60);
+/// Joins under way at a time: each waits for the disk, and the disk takes them together.
+const JOINS_MAX: usize = 256;
+
+/// What this CA grants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grants {
+    /// How long a leaf lives.
+    pub ttl: Duration,
+    /// The longest that a leaf may live.
+    pub ttl_max: Duration,
+    /// Joins of one identity.
+    pub per_identity: Rate,
+    /// Failed attempts of one address.
+    pub per_source: Rate,
+}
+
+/// An authority that answers calls.
+pub struct AuthorityServer<L> {
+    dir: Dir,
+    ledger: L,
+    grants: Grants,
+    in_force: ArcSwap<InForce>,
+    statement: StoredStatement,
+    joins: Semaphore,
+    identities: Meter<SpiffeId>,
+    failures: Meter<IpAddr>,
+    enforced: Enforced,
+    metrics: Arc<CaMetrics>,
+}
+
+/// What signs and answers now.
+struct InForce {
+    authority: Authority,
+    own: Generation,
+    tls: Arc<ServerConfig>,
+}
+
+/// A certificate that stands in the record, with what its holder must know.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    pub(crate) issued_at: SystemTime,
+    pub(crate) not_after_s: u64,
+    pub(crate) recorded: Recorded,
+}
+
+/// Why an authority cannot answer calls, or cannot go on as it should.
+#[derive(Debug)]
+pub enum ServerError {
+    /// Its folder.
+    Dir(DirError),
+    /// Its own certificate.
+    Issue(IssueError),
+    /// TLS configurations.
+    Tls(GenerationError),
+    /// The first statement needs the root's key.
+    RootAway,
+    /// The first statement cannot be made.
+    Statement(identity::StatementRefused),
+    /// The root could not sign it.
+    Sign(identity::KeyError),
+    /// It could not be kept, or those before not be read.
+    Store(store::Refused),
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServerError::Dir(error) => error.fmt(f),
+            ServerError::Issue(error) => error.fmt(f),
+            ServerError::Tls(error) => error.fmt(f),
+            ServerError::RootAway => f.write_str(
+                "the first statement about the roots is not made: the root's key is away; put it back for the first start",
+            ),
+            ServerError::Statement(error) => error.fmt(f),
+            ServerError::Sign(error) => error.fmt(f),
+            ServerError::Store(error) => error.fmt(f),
+        }
+    }
+}
+impl std::error::Error for ServerError {}
+
+macro_rules! from {
+    ($($variant:ident($error:ty)),*) => {$(
+        impl From<$error> for ServerError {
+            fn from(error: $error) -> Self {
+                ServerError::$variant(error)
+            }
+        }
+    )*};
+}
+from!(
+    Dir(DirError),
+    Issue(IssueError),
+    Tls(GenerationError),
+    Statement(identity::StatementRefused),
+    Sign(identity::KeyError),
+    Store(store::Refused)
+);
+
+impl<L: Ledger> AuthorityServer<L> {
+    /// Opens what `ca init` made. The first time, the root states and signs whom to trust.
+    pub async fn open(
+        dir: Dir,
+        ledger: L,
+        grants: Grants,
+        metrics: Arc<CaMetrics>,
+        now: SystemTime,
+    ) -> Result<Self, ServerError> {
+        let (authority, _) = dir.authority_renewed(now)?;
+        let statement = newest_statement(&ledger, &authority, now).await?;
+        let in_force = InForce::begin(authority, 1, now)?;
+        in_force.tell(&metrics);
+        Ok(AuthorityServer {
+            dir,
+            ledger,
+            grants,
+            in_force: ArcSwap::from_pointee(in_force),
+            statement,
+            joins: Semaphore::new(JOINS_MAX),
+            identities: Meter::new(grants.per_identity),
+            failures: Meter::new(grants.per_source),
+            enforced: Enforced::default(),
+            metrics,
+        })
+    }
+
+    /// Lets the next issuer and the next certificate of its own take over where they are due. The old ones work meanwhile.
+    pub fn renew_itself(&self, now: SystemTime) -> Result<Renewal, ServerError> {
+        let present = self.in_force.load();
+        let leaf = present.own.svid().leaf();
+        let half = leaf.not_before
+            + leaf
+                .not_after
+                .duration_since(leaf.not_before)
+                .unwrap_or_default()
+                / 2;
+        if now < half && now >= leaf.not_before && !present.authority.successor_due(now) {
+            return Ok(Renewal::NotDue);
+        }
+        let (authority, renewal) = self.dir.authority_renewed(now)?;
+        let next = InForce::begin(authority, present.own.number() + 1, now)?;
+        next.tell(&self.metrics);
+        self.in_force.store(Arc::new(next));
+        Ok(renewal)
+    }
+
+    /// What to shake hands with now.
+    pub fn tls(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.in_force.load().tls)
+    }
+
+    /// The record and all else that is kept.
+    pub fn ledger(&self) -> &L {
+        &self.ledger
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<CaMetrics> {
+        &self.metrics
+    }
+
+    /// The clients who watch, and what each says that it enforces.
+    pub fn watching(&self) -> Vec<Watching> {
+        self.enforced.list()
+    }
+
+    /// What the clients who watch say that they enforce.
+    pub(crate) fn enforced(&self) -> &Enforced {
+        &self.enforced
+    }
+
+    /// The newest statement about the roots.
+    pub(crate) fn statement(&self) -> &StoredStatement {
+        &self.statement
+    }
+
+    /// Who calls, by a certificate that holds now.
+    pub(crate) fn peer(
+        &self,
+        connection: &Connection,
+        now: SystemTime,
+    ) -> Result<identity::Peer, Refusal> {
+        connection.peer(self.in_force.load().own.verifier(), now)
+    }
+
+    /// A first certificate for who shows a token.
+    pub(crate) async fn join(
+        &self,
+        connection: &Connection,
+        token: Option<&str>,
+        csr: &[u8],
+        instance: &str,
+    ) -> Result<Answer, Refusal> {
+        let began = Instant::now();
+        let answer = match self.failures.fits(&connection.source, began) {
+            Ok(()) => self.join_heard(token, csr, instance, began).await,
+            Err(retry) => Err(Refusal::Source { retry }),
+        };
+        if let Err(refusal) = &answer
+            && matches!(refusal.fault(), Fault::Unauthenticated | Fault::Request)
+        {
+            self.failures.count(&connection.source, began);
+        }
+        self.counted(JOIN_TOKEN, began, answer)
+    }
+
+    async fn join_heard(
+        &self,
+        token: Option<&str>,
+        csr: &[u8],
+        instance: &str,
+        began: Instant,
+    ) -> Result<Answer, Refusal> {
+        let now = SystemTime::now();
+        let _place = self.joins.try_acquire().map_err(|_| Refusal::Joins)?;
+        let token = token.ok_or(Refusal::NoEvidence)?;
+        let key = KeyHash::of(&Csr::claimed_key(csr)?);
+        let attested = Attested::by_token(&self.ledger, token, key, now).await?;
+        let taken = self.identities.take(attested.id(), began);
+        taken.map_err(|retry| Refusal::Identity {
+            id: attested.id().clone(),
+            retry,
+        })?;
+        self.issue(&attested, csr, instance, now).await
+    }
+
+    /// The next certificate for who has one.
+    pub(crate) async fn renew(
+        &self,
+        connection: &Connection,
+        csr: &[u8],
+        instance: &str,
+    ) -> Result<Answer, Refusal> {
+        let began = Instant::now();
+        let now = SystemTime::now();
+        let answer = match self
+            .peer(connection, now)
+            .and_then(|peer| Attested::by_certificate(&peer))
+        {
+            Ok(attested) => self.issue(&attested, csr, instance, now).await,
+            Err(refusal) => Err(refusal),
+        };
+        self.counted(CURRENT_SVID, began, answer)
+    }
+
+    fn counted(
+        &self,
+        attestor: &'static str,
+        began: Instant,
+        answer: Result<Answer, Refusal>,
+    ) -> Result<Answer, Refusal> {
+        let result = match &answer {
+            Ok(_) => "ok",
+            Err(refusal) => refusal.reason(),
+        };
+        self.metrics.issued(attestor, result);
+        if answer.is_ok() {
+            self.metrics.issue_took(began.elapsed());
+        }
+        answer
+    }
+
+    /// From an identity that was shown to a certificate in the record.
+    async fn issue(
+        &self,
+        attested: &Attested,
+        csr: &[u8],
+        instance: &str,
+        now: SystemTime,
+    ) -> Result<Answer, Refusal> {
+        let instance = Instance::parse(instance)?;
+        let csr = Csr::from_der(csr)?;
+        let in_force = self.in_force.load_full();
+        let authority = &in_force.authority;
+        let grant = Grant::decide(
+            authority.trust_domain(),
+            attested.id(),
+            self.grants.ttl,
+            self.grants.ttl_max,
+        )
+        .map_err(IssueError::from)?;
+        let checked = authority.certify_granted(&csr, &grant, now)?;
+        let leaf = Leaf {
+            serial: checked.serial(),
+            id: grant.id().clone(),
+            key: KeyHash::of(csr.key()),
+            issuer: authority.issuer().certificate().key().id(),
+            validity: checked.validity(),
+            issued_at_s: unix_s(now),
+            instance,
+        };
+        let recorded = self.record(attested.by(), leaf).await?;
+        Ok(Answer::of(authority, &checked, recorded, now))
+    }
+
+    async fn record(&self, by: By, leaf: Leaf) -> Result<Recorded, store::Refused> {
+        match by {
+            By::Token(token) => self.ledger.join(JoinRecord { token, leaf }).await,
+            By::Certificate { parent, sha256 } => {
+                let evidence = sha256;
+                self.ledger
+                    .renew(RenewRecord {
+                        parent,
+                        in_grace: false,
+                        evidence,
+                        leaf,
+                    })
+                    .await
+            }
+        }
+    }
+}
+
+impl Answer {
+    /// Only of what is recorded.
+    fn of(authority: &Authority, checked: &Checked, recorded: Recorded, now: SystemTime) -> Self {
+        Answer {
+            chain: authority.chain(checked),
+            issued_at: now,
+            not_after_s: checked.validity().not_after_s,
+            recorded,
+        }
+    }
+}
+
+impl InForce {
+    fn begin(authority: Authority, number: u64, now: SystemTime) -> Result<Self, ServerError> {
+        let svid = authority.own_svid(OWN_TTL, now)?;
+        let own = Generation::new(number, svid, Bundles::of(authority.bundle().clone()))?;
+        let tls = Arc::new(own.server_for_strangers(Alpn::Http2));
+        Ok(InForce {
+            authority,
+            own,
+            tls,
+        })
+    }
+
+    fn tell(&self, metrics: &CaMetrics) {
+        metrics.set_expiry("leaf", self.own.svid().leaf().not_after);
+        let issuer = self.authority.issuer().certificate().validity();
+        metrics.set_expiry("issuer", issuer.not_after());
+        let root = self.authority.root().certificate().validity();
+        metrics.set_expiry("root", root.not_after());
+    }
+}
+
+impl<L> fmt::Debug for AuthorityServer<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorityServer")
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The newest statement that is kept, or the first, made now.
+async fn newest_statement(
+    ledger: &impl Ledger,
+    authority: &Authority,
+    now: SystemTime,
+) -> Result<StoredStatement, ServerError> {
+    let kept = ledger.statements(0, store::LIST_MAX).await;
+    if let Some(newest) = kept.map_err(store::Refused::from)?.pop() {
+        return Ok(newest);
+    }
+    let Root::Here(root) = authority.root() else {
+        return Err(ServerError::RootAway);
+    };
+    let now_s = unix_s(now);
+    let sequence = identity::next_sequence(None, now_s);
+    let first = Statement::new(authority.bundle(), sequence, now_s)?;
+    let signed = SignedStatement::sign(first, &[root.key()])?;
+    let signatures = signed
+        .signatures()
+        .iter()
+        .map(|given| StatementSignature {
+            root_key_id: given.root_key_id.to_vec(),
+            signature: given.signature.clone(),
+        })
+        .collect();
+    let first = StoredStatement {
+        sequence,
+        body: signed.body().to_vec(),
+        signatures,
+    };
+    ledger.append_statement(first.clone()).await?;
+    Ok(first)
+}
+
+fn unix_s(now: SystemTime) -> u64 {
+    now.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,191 @@
+//! Why a caller gets no certificate, for the caller, the operator and the counter.
+
+use crate::authority::IssueError;
+use crate::csr::CsrRefused;
+use crate::record::InstanceRefused;
+use crate::store;
+use crate::token::TokenMalformed;
+use api::bounds::OutOfBounds;
+use config::SpiffeId;
+use std::fmt;
+use std::time::Duration;
+
+/// Why a call was refused. Nothing was signed, spent or recorded.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The certificate of the connection does not hold (any more).
+    Certificate(identity::Refused),
+    /// The call needs a certificate, and the connection has none.
+    NoCertificate,
+    /// A field has more than it may have.
+    Bounds(OutOfBounds),
+    /// As many streams are open as may be.
+    Streams,
+    /// The certificate's serial is none of ours.
+    ForeignSerial,
+    /// Too many failed attempts from where the call comes from.
+    Source {
+        /// When the next one is heard.
+        retry: Duration,
+    },
+    /// Too many joins of this identity.
+    Identity {
+        /// Which one.
+        id: SpiffeId,
+        /// When the next one is heard.
+        retry: Duration,
+    },
+    /// As many joins are under way as may be.
+    Joins,
+    /// No evidence, or of a kind that is not known here.
+    NoEvidence,
+    /// Renewal by proof of the key, after the certificate's end.
+    NoGrace,
+    /// The token cannot be read.
+    Token(TokenMalformed),
+    /// The name of the instance is none.
+    Instance(InstanceRefused),
+    /// The request is not one to sign.
+    Csr(CsrRefused),
+    /// Nothing could be issued.
+    Issue(IssueError),
+    /// The record refused: token, lineage or disk.
+    Record(store::Refused),
+    /// The CA is ending.
+    Draining,
+}
+
+/// Who has to change something, so that a call like this is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// What was sent is malformed.
+    Request,
+    /// The caller did not show who it is.
+    Unauthenticated,
+    /// The caller is known, and may not.
+    Denied,
+    /// Too much was asked for in too short a time.
+    TooMuch,
+    /// The same call may be answered later.
+    Passing,
+    /// The CA is at fault.
+    Ours,
+}
+
+impl Refusal {
+    /// A label that never changes.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Refusal::Certificate(refused) => refused.reason(),
+            Refusal::NoCertificate => "no_certificate",
+            Refusal::Bounds(refused) => refused.reason(),
+            Refusal::Streams => "streams_full",
+            Refusal::ForeignSerial => "foreign_serial",
+            Refusal::Source { .. } => "source_limit",
+            Refusal::Identity { .. } => "identity_limit",
+            Refusal::Joins => "joins_full",
+            Refusal::NoEvidence => "no_evidence",
+            Refusal::NoGrace => "grace_not_supported",
+            Refusal::Token(refused) => refused.reason(),
+            Refusal::Instance(refused) => refused.reason(),
+            Refusal::Csr(refused) => refused.reason(),
+            Refusal::Issue(error) => error.reason(),
+            Refusal::Record(refused) => refused.reason(),
+            Refusal::Draining => "draining",
+        }
+    }
+
+    /// Whose it is to change something.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Refusal::Certificate(_) | Refusal::NoCertificate | Refusal::NoEvidence => {
+                Fault::Unauthenticated
+            }
+            Refusal::Token(_) => Fault::Unauthenticated,
+            Refusal::ForeignSerial | Refusal::NoGrace => Fault::Denied,
+            Refusal::Source { .. } | Refusal::Identity { .. } => Fault::TooMuch,
+            Refusal::Joins | Refusal::Streams | Refusal::Draining => Fault::Passing,
+            Refusal::Bounds(_) | Refusal::Instance(_) | Refusal::Csr(_) => Fault::Request,
+            Refusal::Issue(IssueError::Csr(_)) => Fault::Request,
+            Refusal::Issue(IssueError::NotGranted(_)) => Fault::Denied,
+            Refusal::Issue(_) => Fault::Ours,
+            Refusal::Record(refused) if refused.is_passing() => Fault::Passing,
+            Refusal::Record(store::Refused::Token(_)) => Fault::Unauthenticated,
+            Refusal::Record(store::Refused::Lineage(_)) => Fault::Denied,
+            Refusal::Record(_) => Fault::Ours,
+        }
+    }
+
+    /// How long to wait, where that helps and is known.
+    pub fn retry(&self) -> Option<Duration> {
+        match self {
+            Refusal::Source { retry } | Refusal::Identity { retry, .. } => Some(*retry),
+            Refusal::Joins => Some(Duration::from_secs(1)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Certificate(refused) => write!(
+                f,
+                "certificate refused: {refused}; connect again with one that holds, or join with a token"
+            ),
+            Refusal::NoCertificate => f.write_str(
+                "not answered: the connection shows no certificate; connect with the one to renew, or join with a token",
+            ),
+            Refusal::Bounds(refused) => refused.fmt(f),
+            Refusal::Streams => f.write_str("not heard: too many streams are open; try again"),
+            Refusal::ForeignSerial => f.write_str(
+                "renewal refused: the certificate was not issued by this ca; join with a token",
+            ),
+            Refusal::Source { retry } => write!(
+                f,
+                "not heard: too many failed attempts from this address; try again in {} ms with a good token",
+                retry.as_millis()
+            ),
+            Refusal::Identity { id, retry } => write!(
+                f,
+                "{id} is not issued: it joined too often; try again in {} ms, and keep the state directory between restarts",
+                retry.as_millis()
+            ),
+            Refusal::Joins => {
+                f.write_str("not heard: too many join at this moment; try again in a second")
+            }
+            Refusal::NoEvidence => {
+                f.write_str("join refused: no evidence of a kind known here; send a join token")
+            }
+            Refusal::NoGrace => f.write_str(
+                "renewal refused: proof of the key after the certificate's end is not supported yet; join with a token",
+            ),
+            Refusal::Token(refused) => refused.fmt(f),
+            Refusal::Instance(refused) => refused.fmt(f),
+            Refusal::Csr(refused) => refused.fmt(f),
+            Refusal::Issue(error) => error.fmt(f),
+            Refusal::Record(refused) => refused.fmt(f),
+            Refusal::Draining => f.write_str("not heard: the ca is ending; try again"),
+        }
+    }
+}
+impl std::error::Error for Refusal {}
+
+macro_rules! from {
+    ($($variant:ident($error:ty)),*) => {$(
+        impl From<$error> for Refusal {
+            fn from(error: $error) -> Self {
+                Refusal::$variant(error)
+            }
+        }
+    )*};
+}
+from!(
+    Certificate(identity::Refused),
+    Bounds(OutOfBounds),
+    Token(TokenMalformed),
+    Instance(InstanceRefused),
+    Csr(CsrRefused),
+    Issue(IssueError),
+    Record(store::Refused)
+);
