@@ -62,14 +62,7 @@ const MAY_SEE: &[(&str, &[&str])] = &[
     ("daemon", &["config", "telemetry"]),
     (
         "ca",
-        &[
-            "config",
-            "telemetry",
-            "identity",
-            "policy",
-            "daemon",
-            "api",
-        ],
+        &["config", "telemetry", "identity", "policy", "daemon", "api"],
     ),
     (
         "proxy",
