@@ -23,7 +23,6 @@ const NOT_YET: &[(&str, &[&str])] = &[
         ],
     ),
     ("countersign ca bundle", &["add", "remove"]),
-    ("countersign ca bundle", &["add", "remove"]),
     ("countersign svid", &["fetch"]),
     (
         "countersign policy",
