@@ -285,3 +285,24 @@ async fn who_is_believed_reaches_the_app_also_from_a_federated_domain() {
     let ok = "countersign_handshakes_total{side=\"server\",result=\"ok\",group=\"X25519MLKEM768\"}";
     assert_eq!(world.sidecar.count(ok).await, 4);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_caller_that_speaks_first_still_hears_why() {
+    let world = world().await;
+    let socket = TcpStream::connect(world.sidecar.at("web")).await.unwrap();
+    let name = ServerName::try_from("orders").unwrap();
+    let connector = tokio_rustls::TlsConnector::from(tls::client(None, &[]));
+    let mut stream = connector.connect(name, socket).await.unwrap();
+    // The alert is there, not yet read: the caller speaks, as one does that has not looked.
+    within("the alert", stream.get_ref().0.readable())
+        .await
+        .unwrap();
+    for part in ["GET / HTTP/1.1\r\n", "host: orders\r\n\r\n"] {
+        stream.write_all(part.as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+    }
+    let heard = stream.read_to_end(&mut Vec::new()).await.unwrap_err();
+    let heard = heard.get_ref().unwrap().downcast_ref::<rustls::Error>();
+    let wanted = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired);
+    assert_eq!(heard, Some(&wanted));
+}
