@@ -10,7 +10,7 @@ use crate::issuer::Issuer;
 use crate::moment::rfc3339;
 use crate::tls::Templates;
 use crate::{Bundles, Facts, Peer, Refused, Role, Svid, Verifier};
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use config::SpiffeId;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::{ClientConfig, ServerConfig};
@@ -270,14 +270,15 @@ impl Expiry {
     }
 }
 
-/// The current generation: cheap to load, can be awaited. Clones share it.
+/// The current generation, if there is one yet: cheap to load, can be awaited. Clones share it.
 #[derive(Clone)]
 pub struct Current {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    generation: ArcSwap<Generation>,
+    generation: ArcSwapOption<Generation>,
+    /// Its number; 0: there is none.
     newest: watch::Sender<u64>,
 }
 
@@ -287,8 +288,18 @@ impl Current {
         let newest = watch::Sender::new(first.number);
         Current {
             inner: Arc::new(Inner {
-                generation: ArcSwap::from_pointee(first),
+                generation: ArcSwapOption::from_pointee(first),
                 newest,
+            }),
+        }
+    }
+
+    /// A holder without a generation: who has it is nobody yet.
+    pub fn empty() -> Self {
+        Current {
+            inner: Arc::new(Inner {
+                generation: ArcSwapOption::empty(),
+                newest: watch::Sender::new(0),
             }),
         }
     }
@@ -300,24 +311,29 @@ impl Current {
             let newer = number > *newest;
             if newer {
                 // Stored while the number is locked, so that two publishers cannot cross.
-                self.inner.generation.store(Arc::new(next));
+                self.inner.generation.store(Some(Arc::new(next)));
                 *newest = number;
             }
             newer
         });
     }
 
-    /// The generation now in force.
-    pub fn load(&self) -> Arc<Generation> {
+    /// The generation now in force; `None`: there is none yet.
+    pub fn load(&self) -> Option<Arc<Generation>> {
         self.inner.generation.load_full()
     }
 
-    /// Resolves when a generation newer than `seen` is in force.
+    /// Resolves to the generation in force when it is newer than `seen`; than 0 the first is.
     pub async fn newer_than(&self, seen: u64) -> Arc<Generation> {
         let mut newest = self.inner.newest.subscribe();
-        // It cannot fail: the sender lives in `self`.
-        let _ = newest.wait_for(|number| *number > seen).await;
-        self.load()
+        loop {
+            let found = self.load().filter(|found| found.number > seen);
+            match found {
+                Some(found) => return found,
+                // It cannot fail: the sender lives in `self`.
+                None => drop(newest.changed().await),
+            }
+        }
     }
 }
 

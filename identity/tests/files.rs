@@ -5,6 +5,7 @@
 mod support;
 
 use config::sidecar::{Federated, Files, Identity, Source};
+use countersign_identity::source::State;
 use countersign_identity::source::files::{FilesError, FilesSource};
 use mint::{Authority, Key, Usage, pem};
 use std::fs;
@@ -80,10 +81,10 @@ fn identity_in(dir: &Path) -> Identity {
 fn files_of_one_issuance_are_the_first_generation() {
     let desk = desk();
     let current = desk.open().unwrap().current();
-    assert_eq!(current.load().number(), 1);
-    assert_eq!(current.load().svid().leaf().id.as_str(), ORDERS);
+    assert_eq!(current.load().unwrap().number(), 1);
+    assert_eq!(current.load().unwrap().svid().leaf().id.as_str(), ORDERS);
     desk.replace("key.pem", pem("PRIVATE KEY", &Key::p256().pkcs8()));
-    assert_eq!(current.load().number(), 1);
+    assert_eq!(current.load().unwrap().number(), 1);
 }
 
 #[test]
@@ -100,7 +101,7 @@ fn every_form_of_key_is_read() {
             desk.replace("key.pem", pem(form, &key.sec1()));
         }
         assert_eq!(
-            desk.open().unwrap().current().load().number(),
+            desk.open().unwrap().current().load().unwrap().number(),
             1,
             "{key:?} as {form}"
         );
@@ -147,7 +148,7 @@ fn a_key_that_others_can_read_is_refused_with_its_mode() {
     for mode in [0o600, 0o400] {
         fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
         assert_eq!(
-            desk.open().unwrap().current().load().number(),
+            desk.open().unwrap().current().load().unwrap().number(),
             1,
             "{mode:o}"
         );
@@ -283,7 +284,11 @@ fn federated_bundles_belong_to_the_generation() {
         "unreadable"
     );
     fs::write(&path, partner.bundle_pem()).unwrap();
-    let generation = FilesSource::open(&identity).unwrap().current().load();
+    let generation = FilesSource::open(&identity)
+        .unwrap()
+        .current()
+        .load()
+        .unwrap();
     let theirs = partner.issuer().leaf("spiffe://partner.example/billing");
     let chain = support::ders(&theirs.chain);
     assert_eq!(
@@ -327,19 +332,19 @@ async fn a_new_issuance_is_the_next_generation_and_a_mixed_set_is_none() {
     let second = desk.issuer.leaf(ORDERS);
     desk.write(&second);
     assert_eq!(next(&mut told).await, Ok(2));
-    let serial = current.load().svid().leaf().serial.clone();
+    let serial = current.load().unwrap().svid().leaf().serial.clone();
 
     // A writer that died between two files; the reason comes once, and the old set keeps serving.
     let third = desk.issuer.leaf(ORDERS);
     desk.replace("svid.pem", third.chain_pem());
     assert_eq!(next(&mut told).await, Err("key_mismatch"));
-    assert_eq!(current.load().svid().leaf().serial, serial);
+    assert_eq!(current.load().unwrap().svid().leaf().serial, serial);
     // A file half written, then gone, each with its own reason.
     desk.replace("svid.pem", &third.chain_pem()[..500]);
     assert_eq!(next(&mut told).await, Err("pem_cut_short"));
     fs::remove_file(desk.dir.path().join("svid.pem")).unwrap();
     assert_eq!(next(&mut told).await, Err("unreadable"));
-    assert_eq!(current.load().number(), 2);
+    assert_eq!(current.load().unwrap().number(), 2);
     // And the rest of what it wanted to write.
     desk.write(&third);
     assert_eq!(next(&mut told).await, Ok(3));
@@ -361,6 +366,7 @@ async fn a_new_root_is_taken_and_whom_it_vouches_for_is_believed() {
     assert_eq!(
         current
             .load()
+            .unwrap()
             .judge_client(Some(&chain))
             .unwrap_err()
             .reason(),
@@ -371,6 +377,7 @@ async fn a_new_root_is_taken_and_whom_it_vouches_for_is_believed() {
     assert_eq!(
         current
             .load()
+            .unwrap()
             .judge_client(Some(&chain))
             .unwrap()
             .id
@@ -452,7 +459,29 @@ fn a_volume_swapped_while_it_is_read_gives_one_issuance_or_says_that_it_moves() 
             .unwrap()
             .current()
             .load()
+            .unwrap()
             .number(),
         1
     );
+}
+
+#[tokio::test]
+async fn a_source_says_of_itself_why_it_took_nothing_until_it_takes_something() {
+    let desk = desk();
+    let source = desk.open().unwrap();
+    let standing = source.standing();
+    tokio::spawn(source.run());
+    let well = standing.load();
+    assert_eq!(*well, State::default());
+
+    let second = desk.issuer.leaf(ORDERS);
+    desk.replace("svid.pem", second.chain_pem());
+    let patience = Duration::from_secs(20);
+    let refused = timeout(patience, standing.changed(&well)).await.unwrap();
+    let why = refused.why.as_ref().unwrap();
+    assert_eq!((why.reason, refused.reachable), ("key_mismatch", None));
+
+    desk.write(&second);
+    let mended = timeout(patience, standing.changed(&refused)).await.unwrap();
+    assert_eq!(mended, well);
 }

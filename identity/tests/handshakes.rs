@@ -314,7 +314,7 @@ async fn a_new_generation_is_seen_by_who_waits_and_by_who_asks() {
         Generation::new(
             number,
             support::svid(&minted),
-            current.load().bundles().clone(),
+            current.load().unwrap().bundles().clone(),
         )
         .unwrap()
     };
@@ -323,7 +323,7 @@ async fn a_new_generation_is_seen_by_who_waits_and_by_who_asks() {
     assert_eq!(current.newer_than(0).await.number(), 2);
     current.publish(next(2));
     current.publish(next(1));
-    assert_eq!(current.load().number(), 2, "never backward");
+    assert_eq!(current.load().unwrap().number(), 2, "never backward");
 }
 
 #[test]
@@ -441,4 +441,17 @@ mod trusting {
                 .supported_schemes()
         }
     }
+}
+
+#[tokio::test]
+async fn a_holder_may_be_empty_until_somebody_waits_for_its_first_generation() {
+    let current = Current::empty();
+    assert!(current.load().is_none());
+    let waiting = tokio::spawn({
+        let current = current.clone();
+        async move { current.newer_than(0).await.number() }
+    });
+    current.publish(world().client);
+    assert_eq!(waiting.await.unwrap(), 1);
+    assert_eq!(current.load().unwrap().number(), 1);
 }

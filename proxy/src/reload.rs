@@ -11,7 +11,7 @@ use crate::wanted::{StartError, Wanted, about, open_log, texts};
 use crate::world::World;
 use config::Finding;
 use identity::Current;
-use identity::source::files::FilesSource;
+use identity::source::Source;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,13 +42,13 @@ impl Reload {
     pub(crate) fn new(
         path: &Path,
         wanted: Wanted,
-        source: FilesSource,
+        source: Source,
         world: Arc<World>,
         listeners: Arc<Mutex<Listeners>>,
         pages: Arc<Pages>,
     ) -> Self {
         let current = source.current();
-        let watching = watch(source);
+        let watching = tokio::spawn(source.run());
         Self {
             path: path.to_owned(),
             wanted: Arc::new(wanted),
@@ -119,7 +119,7 @@ impl Reload {
     }
 
     /// Opens everything that can fail, then puts it into force.
-    async fn take(&mut self, next: Wanted, source: Option<FilesSource>) -> Result<(), StartError> {
+    async fn take(&mut self, next: Wanted, source: Option<Source>) -> Result<(), StartError> {
         let access_log = if next.config.telemetry == self.wanted.config.telemetry {
             self.world.snapshot().access_log.clone()
         } else {
@@ -137,9 +137,9 @@ impl Reload {
         if let Some(source) = source {
             self.current = source.current();
             self.watching.abort();
-            self.watching = watch(source);
+            self.watching = tokio::spawn(source.run());
         }
-        self.publish(self.current.load(), access_log);
+        self.publish(self.current.newer_than(0).await, access_log);
         listeners.apply(
             fresh,
             &self.wanted.config,
@@ -176,23 +176,16 @@ impl Drop for Reload {
 fn differing(
     path: &Path,
     in_force: &Wanted,
-) -> Option<Result<(Wanted, Option<FilesSource>), StartError>> {
+) -> Option<Result<(Wanted, Option<Source>), StartError>> {
     if texts(path, in_force.config.policy.as_deref()).as_ref() == Some(&in_force.texts) {
         return None;
     }
     let read = || {
         let next = Wanted::load(path).map_err(StartError::Config)?;
         let source = (next.config.identity != in_force.config.identity)
-            .then(|| FilesSource::open(&next.config.identity).map_err(StartError::Identity))
+            .then(|| Source::open(&next.config.identity).map_err(StartError::Identity))
             .transpose()?;
         Ok((next, source))
     };
     Some(read())
-}
-
-fn watch(source: FilesSource) -> JoinHandle<()> {
-    tokio::spawn(source.watch(|outcome| match outcome {
-        Ok(generation) => tracing::debug!(generation, "identity files taken"),
-        Err(error) => tracing::warn!("identity files not taken: {error}"),
-    }))
 }

@@ -7,7 +7,7 @@ use crate::snapshot::Snapshot;
 use crate::wanted::{StartError, Wanted, open_log};
 use crate::world::World;
 use daemon::health::Health;
-use identity::source::files::FilesSource;
+use identity::source::Source;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub struct Running {
 /// nothing running. Needs a tokio runtime.
 pub async fn start(path: &Path) -> Result<Running, StartError> {
     let wanted = Wanted::load(path).map_err(StartError::Config)?;
-    let source = FilesSource::open(&wanted.config.identity).map_err(StartError::Identity)?;
+    let source = Source::open(&wanted.config.identity).map_err(StartError::Identity)?;
     let metrics = SidecarMetrics::new();
     let access_log = open_log(wanted.config.telemetry.access_log.as_ref(), &metrics)?;
     let mut listeners = Listeners::default();
@@ -40,17 +40,14 @@ pub async fn start(path: &Path) -> Result<Running, StartError> {
         .map_err(StartError::Listen)?;
 
     let health = Arc::new(Health::waiting_for(&[("listeners", "not open yet")]));
-    let current = source.current();
-    let snapshot = Snapshot::build(
-        wanted.ingredients(current.load(), access_log),
-        None,
-        &metrics,
-    );
+    let first = source.current().newer_than(0).await;
+    let id = first.svid().leaf().id.clone();
+    let snapshot = Snapshot::build(wanted.ingredients(first, access_log), None, &metrics);
     let world = World::new(snapshot, metrics);
     let pages = Pages::new(world.clone(), health.clone());
     listeners.apply(fresh, &wanted.config, &world, &pages, Duration::ZERO);
     health.up("listeners");
-    tracing::info!(id = %current.load().svid().leaf().id, "started");
+    tracing::info!(%id, "started");
 
     let listeners = Arc::new(Mutex::new(listeners));
     let reload = Reload::new(

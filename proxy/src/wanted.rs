@@ -4,7 +4,7 @@ use crate::listeners::ListenError;
 use crate::snapshot::Ingredients;
 use config::sidecar::{LogTarget, Sidecar as Config};
 use config::{Finding, Findings};
-use identity::source::files::FilesError;
+use identity::source::SourceError;
 use policy::Rules;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use telemetry::{AccessLog, SidecarMetrics};
 pub enum StartError {
     /// The configuration or the policy has mistakes.
     Config(Findings),
-    /// The identity's files are not fit.
-    Identity(FilesError),
+    /// The identity's source is not fit.
+    Identity(SourceError),
     /// A socket could not be opened.
     Listen(ListenError),
     /// The access log could not be opened.

@@ -12,7 +12,7 @@ use crate::policy::{Question, explain};
 use config::SpiffeId;
 use config::sidecar::Sidecar;
 use identity::Alpn;
-use identity::source::files::FilesSource;
+use identity::source::Source;
 use rustls::ClientConfig;
 use serde_json::Value;
 use std::error::Error;
@@ -120,9 +120,10 @@ pub(crate) fn watches<'m>(mesh: &'m Mesh<'_>) -> (Watch<'m>, Watch<'m>) {
 pub(crate) fn as_storefront(mesh: &Mesh<'_>) -> Result<Arc<ClientConfig>, Broken> {
     let read = || -> Result<Arc<ClientConfig>, Box<dyn Error + Send + Sync>> {
         let sidecar = Sidecar::load(&mesh.folder.file(Who::Storefront, "sidecar.yaml"))?;
-        let source = FilesSource::open(&sidecar.identity)?;
+        let current = Source::open(&sidecar.identity)?.current();
         let orders = SpiffeId::parse(&Who::Orders.id())?;
-        Ok(source.current().load().client(&orders, Alpn::Http1))
+        let identity = current.load().ok_or("there is no identity yet")?;
+        Ok(identity.client(&orders, Alpn::Http1))
     };
     read().map_err(|why| unanswered(&TEA, NoAnswer::Ended(why)))
 }

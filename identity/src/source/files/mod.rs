@@ -12,6 +12,7 @@ mod set;
 
 pub use error::{FilesError, What};
 
+use super::standing::{Standing, State, Why};
 use crate::{Current, Generation};
 use config::sidecar::Identity;
 use rustls::pki_types::UnixTime;
@@ -31,6 +32,7 @@ const CONTENTS_EVERY: u32 = 10;
 pub struct FilesSource {
     identity: Arc<Identity>,
     current: Current,
+    standing: Standing,
     seen: Seen,
 }
 
@@ -80,6 +82,7 @@ impl FilesSource {
         Ok(FilesSource {
             identity: Arc::new(identity.clone()),
             current: Current::new(generation),
+            standing: Standing::default(),
             seen,
         })
     }
@@ -89,12 +92,23 @@ impl FilesSource {
         self.current.clone()
     }
 
+    /// What it says of itself: why the last set was refused.
+    pub fn standing(&self) -> Standing {
+        self.standing.clone()
+    }
+
+    /// Watches until dropped.
+    pub async fn run(self) {
+        self.watch(|_| {}).await;
+    }
+
     /// Watches until dropped: polls twice a second, compares contents, takes a complete new set as one generation, logs what
     /// it refuses and keeps the old one. Reports each outcome to `report`.
     pub async fn watch(self, report: impl Fn(Result<u64, &FilesError>) + Send) {
         let FilesSource {
             identity,
             current,
+            standing,
             mut seen,
         } = self;
         let mut ticks = tokio::time::interval(LOOK_EVERY);
@@ -111,14 +125,26 @@ impl FilesSource {
             });
             let Ok(look) = look.await else { continue };
             seen = match look {
-                Look::Same(seen) => seen,
+                Look::Same(seen) => {
+                    if seen.refusal == Refusal::None {
+                        standing.tell(State::default());
+                    }
+                    seen
+                }
                 Look::Taken(seen, generation) => {
                     tracing::info!(generation = seen.number, id = %generation.svid().leaf().id, "identity files taken");
                     current.publish(*generation);
+                    standing.tell(State::default());
                     report(Ok(seen.number));
                     seen
                 }
-                Look::Refused(seen, error) => tell(seen, &error, &report),
+                Look::Refused(seen, error) => {
+                    let seen = tell(seen, &error, &report);
+                    if let Refusal::Told(text) = &seen.refusal {
+                        standing.tell(failed(error.reason(), text));
+                    }
+                    seen
+                }
             };
         }
     }
@@ -140,6 +166,17 @@ fn tell(mut seen: Seen, error: &FilesError, report: &impl Fn(Result<u64, &FilesE
         _ => Refusal::Suspected(text),
     };
     seen
+}
+
+/// Of files nobody is asked, so only the reason speaks.
+fn failed(reason: &'static str, text: &str) -> State {
+    State {
+        why: Some(Why {
+            reason,
+            text: text.to_owned(),
+        }),
+        ..State::default()
+    }
 }
 
 /// One look: times first, contents where they may differ, judgement where contents are not those in force. What was refused
