@@ -142,13 +142,18 @@ pub enum Ground {
         /// Whose successor.
         parent: Serial,
     },
+    /// An operator wanted it so, over the admin socket or in the CA's folder.
+    Operator {
+        /// Which user of the CA's machine that was, by the kernel's word.
+        uid: u32,
+    },
 }
 
 impl Ground {
     /// Whose successor it is, unless a lineage begins.
     pub fn parent(self) -> Option<Serial> {
         match self {
-            Ground::JoinToken => None,
+            Ground::JoinToken | Ground::Operator { .. } => None,
             Ground::Renewal { parent } | Ground::Grace { parent } => Some(parent),
         }
     }
@@ -159,6 +164,7 @@ impl Ground {
             Ground::JoinToken => "join_token",
             Ground::Renewal { .. } => "renewal",
             Ground::Grace { .. } => "grace",
+            Ground::Operator { .. } => "operator",
         }
     }
 
@@ -167,6 +173,7 @@ impl Ground {
             Ground::JoinToken => 1,
             Ground::Renewal { .. } => 2,
             Ground::Grace { .. } => 3,
+            Ground::Operator { .. } => 4,
         }
     }
 }
@@ -192,7 +199,7 @@ pub struct Entry {
     pub validity: Validity,
     /// SHA-256 of the instance's name.
     pub instance: [u8; 32],
-    /// SHA-256 of what was shown: the token, or the certificate or proof that was renewed by.
+    /// SHA-256 of what was shown: the token, the certificate or proof that was renewed by, or an operator's signing request.
     pub evidence: [u8; 32],
 }
 
@@ -213,8 +220,8 @@ impl Entry {
         }
     }
 
-    /// The canonical bytes, version 1: all integers big-endian, in the order of the fields, the parent last and only where
-    /// there is one. 202 bytes, or 222 with a parent.
+    /// The canonical bytes, version 1: all integers big-endian, in the order of the fields, then what the ground has of its
+    /// own: the parent of a renewal, the uid of an operator. 202 bytes, 222 with a parent, 206 with an operator.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(ENTRY_BYTES_MAX);
         bytes.extend([VERSION, self.ground.code()]);
@@ -228,8 +235,10 @@ impl Entry {
         bytes.extend(self.validity.not_after_s.to_be_bytes());
         bytes.extend(self.instance);
         bytes.extend(self.evidence);
-        if let Some(parent) = self.ground.parent() {
-            bytes.extend(parent.octets());
+        match self.ground {
+            Ground::JoinToken => {}
+            Ground::Renewal { parent } | Ground::Grace { parent } => bytes.extend(parent.octets()),
+            Ground::Operator { uid } => bytes.extend(uid.to_be_bytes()),
         }
         bytes
     }
@@ -259,11 +268,18 @@ impl Entry {
             return None;
         }
         let mut entry = entry(input)?;
-        let mut parent = || Serial::from_octets(&take::<20>(input)?);
+        let parent = |input: &mut &[u8]| Serial::from_octets(&take::<20>(input)?);
         entry.ground = match code {
             1 => Ground::JoinToken,
-            2 => Ground::Renewal { parent: parent()? },
-            3 => Ground::Grace { parent: parent()? },
+            2 => Ground::Renewal {
+                parent: parent(input)?,
+            },
+            3 => Ground::Grace {
+                parent: parent(input)?,
+            },
+            4 => Ground::Operator {
+                uid: u32::from_be_bytes(take(input)?),
+            },
             _ => return None,
         };
         bytes.is_empty().then_some(entry)

@@ -24,28 +24,36 @@ fn leaf() -> Leaf {
 
 #[test]
 fn the_encoding_of_version_1_never_changes() {
-    let grace = Ground::Grace {
-        parent: serial(0x51),
-    };
-    let bytes = Entry::of(&leaf(), 258, grace, [9; 32]).encode();
-
     let sha256 = |text: &str| text::hex(&sha256(text.as_bytes()));
-    let expected = [
-        "01".to_owned(),                        // version
-        "03".to_owned(),                        // in grace
-        "0000000000000102".to_owned(),          // index
-        "42".repeat(20),                        // serial
-        sha256("spiffe://shop.example/orders"), // identity
-        "03".repeat(32),                        // key
-        "04".repeat(20),                        // issuer
-        "00000000000003e8".to_owned(),          // issued at
-        "00000000000003ac".to_owned(),          // not before
-        "00000000000011f8".to_owned(),          // not after
-        sha256("orders-7f9c"),                  // instance
-        "09".repeat(32),                        // evidence
-        "51".repeat(20),                        // parent
-    ];
-    assert_eq!(text::hex(&bytes), expected.concat());
+    let check = |ground: Ground, code: &str, of_its_own: &str| {
+        let expected = [
+            "01".to_owned(),                        // version
+            code.to_owned(),                        // ground
+            "0000000000000102".to_owned(),          // index
+            "42".repeat(20),                        // serial
+            sha256("spiffe://shop.example/orders"), // identity
+            "03".repeat(32),                        // key
+            "04".repeat(20),                        // issuer
+            "00000000000003e8".to_owned(),          // issued at
+            "00000000000003ac".to_owned(),          // not before
+            "00000000000011f8".to_owned(),          // not after
+            sha256("orders-7f9c"),                  // instance
+            "09".repeat(32),                        // evidence
+            of_its_own.to_owned(),
+        ]
+        .concat();
+        let entry = Entry::of(&leaf(), 258, ground, [9; 32]);
+        assert_eq!(text::hex(&entry.encode()), expected, "{ground:?}");
+        let kept: Vec<u8> = (0..expected.len() / 2)
+            .map(|at| u8::from_str_radix(&expected[2 * at..2 * at + 2], 16).unwrap())
+            .collect();
+        assert_eq!(Entry::decode(&kept), Some(entry), "{ground:?}");
+    };
+    let parent = serial(0x51);
+    check(Ground::JoinToken, "01", "");
+    check(Ground::Renewal { parent }, "02", &"51".repeat(20));
+    check(Ground::Grace { parent }, "03", &"51".repeat(20));
+    check(Ground::Operator { uid: 1000 }, "04", "000003e8");
 }
 
 #[test]
@@ -61,6 +69,7 @@ fn an_entry_is_never_longer_than_it_may_be() {
     assert_eq!(length(Ground::JoinToken), 202);
     let parent = serial(1);
     assert_eq!(length(Ground::Renewal { parent }), 222);
+    assert_eq!(length(Ground::Operator { uid: u32::MAX }), 206);
     const { assert!(222 <= ENTRY_BYTES_MAX) };
 }
 
@@ -72,14 +81,15 @@ proptest! {
         (id, key, issuer) in any::<([u8; 32], [u8; 32], [u8; 20])>(),
         (issued_at_s, not_before_s, not_after_s) in any::<(u64, u64, u64)>(),
         (instance, evidence, parent) in any::<([u8; 32], [u8; 32], [u8; 20])>(),
-        code in 1_u8..4,
+        (code, uid) in (1_u8..5, any::<u32>()),
         extra in any::<u8>(),
     ) {
         let parent = Serial::from_random(parent);
         let ground = match code {
             1 => Ground::JoinToken,
             2 => Ground::Renewal { parent },
-            _ => Ground::Grace { parent },
+            3 => Ground::Grace { parent },
+            _ => Ground::Operator { uid },
         };
         let entry = Entry {
             index, ground, serial: Serial::from_random(octets), id, key: KeyHash(key), issuer, issued_at_s,
@@ -93,7 +103,7 @@ proptest! {
         }
         prop_assert_eq!(Entry::decode(&[&bytes[..], &[extra]].concat()), None);
         prop_assert_eq!(Entry::decode(&[&[2], &bytes[1..]].concat()), None);
-        prop_assert_eq!(Entry::decode(&[&[1, code + 3], &bytes[2..]].concat()), None);
+        prop_assert_eq!(Entry::decode(&[&[1, code + 4], &bytes[2..]].concat()), None);
     }
 }
 

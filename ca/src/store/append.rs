@@ -7,8 +7,8 @@ use crate::record::{
     Entry, Ground, Leaf, LineageRefused, Succession, leaf_hash, running_hash, succeed,
 };
 use crate::store::ledger::{
-    JoinRecord, Recorded, Refused, RenewRecord, STATEMENT_BYTES_MAX, StatementRefused,
-    StoredStatement,
+    JoinRecord, OperatorRecord, Recorded, Refused, RenewRecord, STATEMENT_BYTES_MAX,
+    StatementRefused, StoredStatement,
 };
 use crate::store::read;
 use crate::template::Serial;
@@ -24,6 +24,7 @@ const ENDED_TOKENS_KEPT_S: u64 = 30 * 24 * 60 * 60;
 pub(super) enum Work {
     Join(JoinRecord),
     Renew(RenewRecord),
+    Issue(OperatorRecord),
     CreateToken {
         token: TokenHash,
         terms: Terms,
@@ -47,6 +48,7 @@ pub(super) fn apply(db: &Connection, work: &Work) -> Outcome {
     match work {
         Work::Join(join) => self::join(db, join),
         Work::Renew(renewal) => renew(db, renewal),
+        Work::Issue(wanted) => issue(db, wanted),
         Work::CreateToken {
             token,
             terms,
@@ -125,6 +127,32 @@ fn contest(db: &Connection, generation: u64, renewal: &RenewRecord) -> rusqlite:
         renewal.leaf.issued_at_s,
     ))?;
     Ok(())
+}
+
+fn issue(db: &Connection, wanted: &OperatorRecord) -> Outcome {
+    let OperatorRecord {
+        uid,
+        evidence,
+        leaf,
+    } = wanted;
+    // Once it has a successor an operator's word begins a new line: the old one could not be renewed any more.
+    let generation = db
+        .prepare_cached(
+            "SELECT o.generation FROM operator_keys o JOIN identities i USING (identity) \
+             JOIN generations g USING (generation) WHERE i.id = ?1 AND o.key_hash = ?2 AND g.successor IS NULL",
+        )?
+        .query_row((leaf.id.as_str(), leaf.key.bytes()), |row| row.get(0))
+        .optional()?;
+    let ground = Ground::Operator { uid: *uid };
+    let recorded = append(db, leaf, ground, *evidence, generation)?;
+    if let (None, Ok(Recorded { index, .. })) = (generation, &recorded) {
+        db.prepare_cached(
+            "INSERT INTO operator_keys (identity, key_hash, generation) VALUES (?1, ?2, ?3) \
+             ON CONFLICT (identity, key_hash) DO UPDATE SET generation = excluded.generation",
+        )?
+        .execute((identity(db, &leaf.id)?, leaf.key.bytes(), index))?;
+    }
+    Ok(recorded.map(Done::Recorded))
 }
 
 /// Appends to the record; a new generation unless one is named.

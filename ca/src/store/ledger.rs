@@ -38,6 +38,17 @@ pub struct RenewRecord {
     pub leaf: Leaf,
 }
 
+/// A certificate that an operator wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperatorRecord {
+    /// Which user of the CA's machine.
+    pub uid: u32,
+    /// SHA-256 of the signing request.
+    pub evidence: [u8; 32],
+    /// The certificate.
+    pub leaf: Leaf,
+}
+
 /// A certificate stands in the record: it may leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recorded {
@@ -267,6 +278,13 @@ pub trait Ledger: Send + Sync {
     /// [`Contested`]. Whether the parent is one to renew (ended, revoked) was judged before.
     fn renew(&self, renewal: RenewRecord)
     -> impl Future<Output = Result<Recorded, Refused>> + Send;
+
+    /// Appends the certificate. The same key asks again for the same identity as long as it has no successor: two such are
+    /// one generation. Refuses for a used serial, or the store.
+    fn issue(
+        &self,
+        wanted: OperatorRecord,
+    ) -> impl Future<Output = Result<Recorded, Refused>> + Send;
 
     /// Keeps a new token by its hash.
     fn create_token(

@@ -32,8 +32,8 @@ mod sqlite;
 
 pub use fault::{Fault, StoreError};
 pub use ledger::{
-    Admits, Contested, JoinRecord, LIST_MAX, Ledger, Listed, Page, Recorded, Refused, RenewRecord,
-    STATEMENT_BYTES_MAX, StatementRefused, StatementSignature, StoredStatement, Summary,
-    TokenCreated,
+    Admits, Contested, JoinRecord, LIST_MAX, Ledger, Listed, OperatorRecord, Page, Recorded,
+    Refused, RenewRecord, STATEMENT_BYTES_MAX, StatementRefused, StatementSignature,
+    StoredStatement, Summary, TokenCreated,
 };
 pub use sqlite::{QUEUED_MAX, Store};

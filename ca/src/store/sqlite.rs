@@ -10,8 +10,8 @@ use crate::record::KeyHash;
 use crate::store::append::{Done, Work};
 use crate::store::fault::{Fault, StoreError};
 use crate::store::ledger::{
-    Admits, Contested, JoinRecord, Ledger, Listed, Page, Recorded, Refused, RenewRecord,
-    StoredStatement, Summary, TokenCreated,
+    Admits, Contested, JoinRecord, Ledger, Listed, OperatorRecord, Page, Recorded, Refused,
+    RenewRecord, StoredStatement, Summary, TokenCreated,
 };
 use crate::store::queue::{Class, Queue};
 use crate::store::writer::{self, Job};
@@ -189,6 +189,10 @@ impl Ledger for Store {
 
     async fn renew(&self, renewal: RenewRecord) -> Result<Recorded, Refused> {
         self.record(Class::Renewals, Work::Renew(renewal)).await
+    }
+
+    async fn issue(&self, wanted: OperatorRecord) -> Result<Recorded, Refused> {
+        self.record(Class::Operators, Work::Issue(wanted)).await
     }
 
     async fn create_token(

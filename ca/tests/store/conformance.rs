@@ -31,6 +31,8 @@ engines!(
     a_second_successor_is_noted_once_however_often_it_is_tried,
     a_twin_is_no_second_way_to_a_successor,
     a_renewal_keeps_the_identity_and_takes_a_new_key,
+    an_operators_word_is_a_ground_of_its_own,
+    one_key_that_an_operator_vouches_for_twice_has_one_successor,
     the_record_has_no_gaps_and_its_hash_can_be_computed_again,
     lists_are_paged_soonest_end_first_without_what_has_ended,
     a_list_of_one_identity_has_no_other,
@@ -253,6 +255,48 @@ async fn a_renewal_keeps_the_identity_and_takes_a_new_key(store: &impl Ledger) {
         Err(Refused::Lineage(LineageRefused::Unknown { parent }))
     );
     assert_eq!(store.summary().await.unwrap().entries, 1);
+}
+
+async fn an_operators_word_is_a_ground_of_its_own(store: &impl Ledger) {
+    let recorded = store.issue(wanted(leaf(1, ORDERS, 11, 1000))).await;
+    let taken = store.issue(wanted(leaf(1, LEDGER, 12, 1000))).await;
+
+    let recorded = recorded.unwrap();
+    assert_eq!((recorded.index(), recorded.again()), (0, false));
+    assert_eq!(taken, Err(Refused::SerialTaken { serial: serial(1) }));
+    let shown = store.show(serial(1)).await.unwrap().unwrap();
+    assert_eq!(shown.entry.ground, Ground::Operator { uid: 1000 });
+    assert_eq!(shown.entry.evidence, [9; 32]);
+    assert_eq!((shown.id, shown.replaced), (id(ORDERS), false));
+    let renewed = store.renew(renewal(1, leaf(2, ORDERS, 12, 1001))).await;
+    assert!(!renewed.unwrap().again());
+    assert_eq!(store.summary().await.unwrap().entries, 2);
+}
+
+async fn one_key_that_an_operator_vouches_for_twice_has_one_successor(store: &impl Ledger) {
+    for (of, text, key, again) in [
+        (1, ORDERS, 11, false),
+        (2, ORDERS, 11, true), // the answer was lost
+        (3, LEDGER, 11, false),
+        (4, ORDERS, 12, false),
+    ] {
+        let recorded = store.issue(wanted(leaf(of, text, key, 1000))).await;
+        assert_eq!(recorded.unwrap().again(), again, "{of}");
+    }
+    store
+        .renew(renewal(2, leaf(5, ORDERS, 13, 1001)))
+        .await
+        .unwrap();
+
+    let thief = store.renew(renewal(1, leaf(6, ORDERS, 99, 1002))).await;
+    assert_eq!(thief.unwrap_err().reason(), "second_successor");
+    // An operator who vouches for a key that was left behind begins anew with it.
+    let anew = store.issue(wanted(leaf(7, ORDERS, 11, 1003))).await;
+    assert!(!anew.unwrap().again());
+    let twin = store.issue(wanted(leaf(8, ORDERS, 11, 1003))).await;
+    assert!(twin.unwrap().again());
+    let renewed = store.renew(renewal(7, leaf(9, ORDERS, 14, 1004))).await;
+    assert!(!renewed.unwrap().again());
 }
 
 async fn the_record_has_no_gaps_and_its_hash_can_be_computed_again(store: &impl Ledger) {

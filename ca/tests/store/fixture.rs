@@ -1,7 +1,7 @@
 //! Short names for the values that the tests are about.
 
 use config::{SpiffeId, TrustDomain};
-use countersign_ca::store::{JoinRecord, RenewRecord, Store};
+use countersign_ca::store::{JoinRecord, OperatorRecord, RenewRecord, Store};
 use countersign_ca::{Instance, KeyHash, Leaf, Serial, Terms, TokenHash, Validity};
 use std::future::Future;
 use std::path::Path;
@@ -76,6 +76,14 @@ pub(crate) fn renewal(parent: u64, leaf: Leaf) -> RenewRecord {
         parent: serial(parent),
         in_grace: false,
         evidence: [8; 32],
+        leaf,
+    }
+}
+
+pub(crate) fn wanted(leaf: Leaf) -> OperatorRecord {
+    OperatorRecord {
+        uid: 1000,
+        evidence: [9; 32],
         leaf,
     }
 }

@@ -26,6 +26,10 @@ enum Step {
         of: usize,
         key: u64,
     },
+    Issue {
+        of: usize,
+        key: u64,
+    },
     Wait {
         seconds: u64,
     },
@@ -44,15 +48,28 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (token.clone(), of.clone(), 1..200_u64, 1..3_u32)
             .prop_map(|(token, of, ttl_s, uses)| Step::CreateToken { token, of, ttl_s, uses }),
         4 => (token, of.clone(), key.clone()).prop_map(|(token, of, key)| Step::Join { token, of, key }),
-        5 => (0..12_u64, of, key).prop_map(|(parent, of, key)| Step::Renew { parent, of, key }),
+        5 => (0..12_u64, of.clone(), key.clone()).prop_map(|(parent, of, key)| Step::Renew { parent, of, key }),
+        2 => (of, key).prop_map(|(of, key)| Step::Issue { of, key }),
         1 => (1..100_u64).prop_map(|seconds| Step::Wait { seconds }),
     ]
 }
 
 #[derive(Clone, Debug, PartialEq)]
 enum Family {
-    Joined { token: u64, key: u64 },
-    Renewed { of: Box<Family>, key: u64 },
+    Joined {
+        token: u64,
+        key: u64,
+    },
+    Renewed {
+        of: Box<Family>,
+        key: u64,
+    },
+    /// By an operator, for the so-manieth time anew.
+    Wanted {
+        of: usize,
+        key: u64,
+        anew: usize,
+    },
 }
 
 struct Issued {
@@ -124,6 +141,18 @@ impl Model {
         } else {
             let of_family = Box::new(family);
             self.issue(of, key, Family::Renewed { of: of_family, key })
+        }
+    }
+
+    fn want(&mut self, of: usize, key: u64) -> &'static str {
+        let renewed = |family: &Family| {
+            let is_its = |issued: &Issued| matches!(&issued.family, Family::Renewed { of, .. } if **of == *family);
+            self.issued.iter().any(is_its)
+        };
+        let families = (0..).map(|anew| Family::Wanted { of, key, anew });
+        match families.into_iter().find(|family| !renewed(family)) {
+            Some(family) => self.issue(of, key, family),
+            None => "no end of families",
         }
     }
 
@@ -202,6 +231,10 @@ async fn same_answers(store: &impl Ledger, steps: &[Step]) {
                     model.renew(parent, of, key),
                     answer.map(|recorded| recorded.index()),
                 )
+            }
+            Step::Issue { of, key } => {
+                let answer = store.issue(wanted(leaf(next, IDS[of], key, now_s))).await;
+                (model.want(of, key), answer.map(|recorded| recorded.index()))
             }
         };
         match answered {

@@ -89,7 +89,7 @@ fn a_newer_schema_anothers_database_and_another_trust_domain_are_left_alone() {
             newer,
             StoreError::Newer {
                 found: 7,
-                known: 1,
+                known: 2,
                 ..
             }
         ),
@@ -98,12 +98,12 @@ fn a_newer_schema_anothers_database_and_another_trust_domain_are_left_alone() {
     assert_eq!(
         newer.to_string(),
         format!(
-            "{} is not opened: its schema is 7 and this version knows 1; run the newer version again",
+            "{} is not opened: its schema is 7 and this version knows 2; run the newer version again",
             path.display()
         )
     );
 
-    set("PRAGMA user_version = 1; PRAGMA application_id = 5");
+    set("PRAGMA user_version = 2; PRAGMA application_id = 5");
     assert_eq!(refused(&place).reason(), "store_foreign");
 
     set("PRAGMA application_id = 0x6373746e");
@@ -111,6 +111,30 @@ fn a_newer_schema_anothers_database_and_another_trust_domain_are_left_alone() {
     let refused = Store::open(place.path(), &other).unwrap_err();
     assert_eq!(refused.reason(), "store_trust_domain");
     open(place.path());
+}
+
+#[test]
+fn a_database_of_the_first_schema_is_brought_up_to_date_with_all_that_is_in_it() {
+    let place = TempDir::new().unwrap();
+    let store = open(place.path());
+    run(async {
+        let kept = store.create_token(token(1), terms(ORDERS, 600, 1), at(1000));
+        kept.await.unwrap();
+        let joined = store.join(join(1, leaf(1, ORDERS, 11, 1000)));
+        joined.await.unwrap();
+    });
+    let before = run(store.summary()).unwrap();
+    drop(store);
+    let connection = rusqlite::Connection::open(place.path().join("store/ca.sqlite")).unwrap();
+    let back = "DROP TABLE operator_keys; PRAGMA user_version = 1";
+    connection.execute_batch(back).unwrap();
+    drop(connection);
+
+    let store = open(place.path());
+
+    assert_eq!(run(store.summary()).unwrap(), before);
+    let issued = run(store.issue(wanted(leaf(2, ORDERS, 12, 1001)))).unwrap();
+    assert_eq!(issued.index(), 1);
 }
 
 #[test]
