@@ -1,4 +1,7 @@
-//! What the micro benchmarks measure with. The benchmarks are in `benches/`; `cargo bench -p countersign-bench` runs them.
+//! What the benchmarks measure with. Those of the pure parts are in `benches/`; `cargo bench -p countersign-bench` runs them.
+//! That of a CA that answers calls is in [`online`]; `bench/README.md` says how to run it.
+
+pub mod online;
 
 use config::policy::Policy;
 use config::{Findings, SpiffeId};
