@@ -13,7 +13,7 @@
 use crate::attest::{Attested, By, CURRENT_SVID, JOIN_TOKEN};
 use crate::authority::{Authority, IssueError, Root};
 use crate::authorize::Grant;
-use crate::budget::{Meter, Rate};
+use crate::budget::Meter;
 use crate::call::Connection;
 use crate::check::Checked;
 use crate::csr::Csr;
@@ -26,6 +26,7 @@ use crate::store::{
 };
 use arc_swap::ArcSwap;
 use config::SpiffeId;
+use config::unit::Rate;
 use identity::pki_types::CertificateDer;
 use identity::{Alpn, Bundles, Generation, GenerationError, SignedStatement, Statement};
 use rustls::ServerConfig;

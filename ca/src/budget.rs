@@ -5,6 +5,7 @@
 //! 1. Renewals take no place here: a flood of joins cannot delay one.
 //! 2. What a stranger can make us remember is bounded; who is forgotten starts with a full measure.
 
+use config::unit::Rate;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
@@ -12,15 +13,6 @@ use std::time::{Duration, Instant};
 
 /// How many askers one meter remembers: some 100 bytes each.
 const ASKERS_MAX: usize = 16 * 1024;
-
-/// So many in so long a time; as many may come at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// How many.
-    pub times: u32,
-    /// In how long a time.
-    pub per: Duration,
-}
 
 /// Measures each asker against one rate.
 #[derive(Debug)]

@@ -27,7 +27,7 @@ pub enum Document {
     /// A sidecar.
     Sidecar(Box<Sidecar>),
     /// A CA.
-    Ca(Ca),
+    Ca(Box<Ca>),
     /// Who may call what.
     Policy(Policy),
 }
@@ -92,7 +92,7 @@ impl Document {
     pub fn parse(kind: Kind, text: &str, file: &Path) -> Result<Self, Findings> {
         Ok(match kind {
             Kind::Sidecar => Document::Sidecar(Box::new(Sidecar::parse(text, file)?)),
-            Kind::Ca => Document::Ca(Ca::parse(text, file)?),
+            Kind::Ca => Document::Ca(Box::new(Ca::parse(text, file)?)),
             Kind::Policy => Document::Policy(Policy::parse(text, file)?),
         })
     }

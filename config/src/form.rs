@@ -4,8 +4,9 @@ use crate::describe::{About, Element, Shape, Word, nearest};
 use crate::key::Form;
 use crate::notes::{Noted, Read};
 use crate::read::Value;
+use crate::unit::{self, Rate};
 use crate::yaml::{Content, shown};
-use crate::{Address, HostPattern, NameError, SpiffeId, TrustDomain, unit};
+use crate::{Address, HostPattern, NameError, SpiffeId, TrustDomain};
 use serde_json::Value as Json;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
@@ -164,6 +165,18 @@ impl Text for HostPattern {
     }
     fn text(host: &Self) -> String {
         host.as_str().into()
+    }
+}
+
+impl Text for Rate {
+    type Value = Rate;
+    const WANTED: &'static str = "a rate such as `10/m`";
+    const PATTERN: &'static str = "^[0-9]+/[smh]$";
+    fn parse(text: &str) -> Result<Self, NameError> {
+        Rate::parse(text)
+    }
+    fn text(rate: &Self) -> String {
+        rate.to_string()
     }
 }
 

@@ -27,6 +27,9 @@ mod key;
 
 mod form;
 
+mod listener;
+mod probes;
+
 pub mod ca;
 pub mod sidecar;
 

@@ -1,8 +1,9 @@
-//! Durations (`10s`, `1h30m`, `250ms`) and sizes (`64KiB`): text to value and back.
+//! Durations (`10s`, `1h30m`, `250ms`), sizes (`64KiB`) and rates (`10/m`): text to value and back.
 //!
-//! 1. What [`duration_text`] and [`size_text`] write reads back as the same value (whole milliseconds, bytes).
+//! 1. What [`duration_text`], [`size_text`] and [`Rate`] write reads back as the same value (whole milliseconds, bytes).
 
 use crate::NameError;
+use std::fmt;
 use std::time::Duration;
 
 /// Largest first: the order in which a sum is written.
@@ -75,6 +76,52 @@ pub fn size(text: &str) -> Result<u64, NameError> {
     number.checked_mul(*bytes).ok_or_else(|| NameError {
         why: "is larger than can be counted".into(),
     })
+}
+
+/// The times that a rate can be counted in.
+const RATE_UNITS: [(&str, Duration); 3] = [
+    ("s", Duration::from_secs(1)),
+    ("m", Duration::from_secs(60)),
+    ("h", Duration::from_secs(3600)),
+];
+/// More than anything here does in a second.
+const RATE_MAX: u64 = 1_000_000;
+
+/// So many in so long a time; as many may come at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub times: u32,
+    /// In how long a time.
+    pub per: Duration,
+}
+
+impl Rate {
+    /// Reads `10/m`: a whole number from 1 to 1000000, and a second, a minute or an hour.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let (number, after) = leading_number(text)?;
+        let unit = after.strip_prefix('/').unwrap_or_default();
+        let Some((_, per)) = RATE_UNITS.iter().find(|(name, _)| *name == unit) else {
+            return Err(NameError {
+                why: "says not in what time: `/s`, `/m` or `/h` after the number".into(),
+            });
+        };
+        match u32::try_from(number) {
+            Ok(times @ 1..) if number <= RATE_MAX => Ok(Rate { times, per: *per }),
+            _ => Err(NameError {
+                why: format!("is not from 1 to {RATE_MAX}"),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match RATE_UNITS.iter().find(|(_, per)| *per == self.per) {
+            Some((name, _)) => write!(f, "{}/{name}", self.times),
+            None => write!(f, "{}/{}", self.times, duration_text(self.per)),
+        }
+    }
 }
 
 /// Writes a duration as it would be typed, in whole milliseconds: `1h30m`, `0s`.
@@ -205,6 +252,39 @@ mod tests {
         }
     }
 
+    #[test]
+    fn rates_are_so_many_in_a_second_a_minute_or_an_hour() {
+        for (text, times, per_s) in [
+            ("100/s", 100, 1),
+            ("10/m", 10, 60),
+            ("1/h", 1, 3600),
+            ("1000000/s", 1_000_000, 1),
+        ] {
+            let rate = Rate {
+                times,
+                per: Duration::from_secs(per_s),
+            };
+            assert_eq!(Rate::parse(text), Ok(rate), "{text}");
+            assert_eq!(rate.to_string(), text);
+        }
+        let no_time = "says not in what time: `/s`, `/m` or `/h` after the number";
+        for (text, why) in [
+            ("", "is empty"),
+            ("10", no_time),
+            ("10m", no_time),
+            ("10/d", no_time),
+            ("10/", no_time),
+            ("10 / m", no_time),
+            ("/m", "`/` stands where a whole number should"),
+            ("0/m", "is not from 1 to 1000000"),
+            ("1000001/s", "is not from 1 to 1000000"),
+            ("99999999999999999999/s", "is larger than can be counted"),
+        ] {
+            let refused = Rate::parse(text).map_err(|e| e.why);
+            assert_eq!(refused, Err(why.to_string()), "{text:?}");
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn what_is_written_reads_back(ms in 0..u64::MAX, bytes: u64) {
@@ -214,7 +294,7 @@ mod tests {
 
         #[test]
         fn no_text_panics(text: String) {
-            let _ = (duration(&text), size(&text));
+            let _ = (duration(&text), size(&text), Rate::parse(&text));
         }
     }
 }

@@ -5,8 +5,9 @@
 
 use super::{identity, inbound, outbound, ports, service};
 use crate::form::As;
+use crate::listener::{Listener, addresses_differ};
+use crate::probes;
 use crate::read::Value;
-use crate::yaml::Place;
 use crate::{Address, HostPattern, TrustDomain};
 use std::collections::HashMap;
 
@@ -83,14 +84,6 @@ fn hosts_differ(root: &Value<'_>) {
     }
 }
 
-/// A listener: where its address is written (the document, if it is not), what it is of, its address.
-struct Listener<'d> {
-    value: Value<'d>,
-    at: String,
-    written: bool,
-    address: Address,
-}
-
 fn listeners<'d>(root: &Value<'d>) -> Vec<Listener<'d>> {
     let listed = |item: Value<'d>, address: Option<Address>| {
         let value = item.get("listen")?;
@@ -114,55 +107,11 @@ fn listeners<'d>(root: &Value<'d>) -> Vec<Listener<'d>> {
     for (section, key) in [
         ("admin", &ports::ADMIN_LISTEN),
         ("metrics", &ports::METRICS_LISTEN),
-        ("health", &ports::HEALTH_LISTEN),
+        ("health", &probes::LISTEN),
     ] {
-        let holder = root.get(section);
-        let address = match &holder {
-            Some(holder) => holder.peek(key),
-            None => key.fallback(),
-        };
-        let value = holder.and_then(|holder| holder.get("listen"));
-        let (written, at) = (value.is_some(), section.to_string());
-        all.extend(address.map(|address| Listener {
-            value: value.unwrap_or_else(|| root.clone()),
-            at,
-            written,
-            address,
-        }));
+        all.extend(Listener::of_section(root, section, key));
     }
     all
-}
-
-fn addresses_differ(listeners: &[Listener<'_>]) {
-    for (n, one) in listeners.iter().enumerate() {
-        let Some(two) = listeners[n + 1..]
-            .iter()
-            .find(|two| one.address.collides(&two.address))
-        else {
-            continue;
-        };
-        // The finding stands at what was written, and there at the later one.
-        let place = |listener: &Listener<'_>| {
-            if listener.written {
-                listener.value.node.place
-            } else {
-                Place::default()
-            }
-        };
-        let (later, earlier) = if place(two) > place(one) {
-            (two, one)
-        } else {
-            (one, two)
-        };
-        let default = if earlier.written { "" } else { " by default" };
-        let what = format!(
-            "`{}` meets `{}`, where {} listens{default}",
-            later.address, earlier.address, earlier.at
-        );
-        later
-            .value
-            .note(what, "give each listener an address of its own");
-    }
 }
 
 fn apps_are_not_ourselves(root: &Value<'_>, listeners: &[Listener<'_>]) {

@@ -26,10 +26,11 @@ use crate::describe::Element;
 use crate::form::{File, List, Map, Noun, object};
 use crate::key::{Key, not_yet};
 use crate::notes::{Read, text_of};
+use crate::probes::Health;
 use crate::read::{Value, document, glance};
 use crate::{Address, Findings};
 use outbound::Written;
-use ports::{Health, Metrics};
+use ports::Metrics;
 use serde_json::Value as Json;
 use std::path::{Path, PathBuf};
 

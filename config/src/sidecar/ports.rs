@@ -1,4 +1,4 @@
-//! The sidecar's own pages: admin, metrics, health.
+//! The sidecar's own pages: admin and metrics.
 
 use crate::Address;
 use crate::describe::Element;
@@ -94,34 +94,5 @@ impl Noun for Metrics {
 
     fn show(&self) -> Json {
         object([METRICS_LISTEN.show(&self.0)])
-    }
-}
-
-/// Where `/started`, `/ready` and `/live` are served.
-pub(super) struct Health(pub(super) Address);
-
-pub(super) const HEALTH_LISTEN: Key<As<Listen>> = Key::new(
-    "listen",
-    "Where `/started`, `/ready` and `/live` are served, plain.",
-)
-.default(
-    "\"0.0.0.0:15021\"",
-    "probes come from the machine's agent, over the pod's own address",
-);
-
-impl Noun for Health {
-    const ELEMENT: &'static Element = &Element {
-        name: "health",
-        any_of: &[],
-        doc: "Probes.",
-        keys: &[HEALTH_LISTEN.about],
-    };
-
-    fn read(value: &Value<'_>) -> Read<Self> {
-        value.fields(Self::ELEMENT)?.take(&HEALTH_LISTEN).map(Self)
-    }
-
-    fn show(&self) -> Json {
-        object([HEALTH_LISTEN.show(&self.0)])
     }
 }
