@@ -48,6 +48,8 @@ mod token;
 
 mod record;
 
+mod revocation;
+
 pub mod store;
 
 mod refusal;
@@ -82,6 +84,7 @@ pub use record::{
     LineageRefused, leaf_hash, running_hash,
 };
 pub use refusal::{Fault, Refusal};
+pub use revocation::{Mark, Revoked};
 pub use serve::{Limits, serve};
 pub use sign::{By, SignFailed, Signed, sign};
 pub use signer::{AuthorityCertificate, Signer, SignerUnfit};

@@ -111,7 +111,9 @@ impl Refusal {
             Refusal::Issue(_) => Fault::Ours,
             Refusal::Record(refused) if refused.is_passing() => Fault::Passing,
             Refusal::Record(store::Refused::Token(_)) => Fault::Unauthenticated,
-            Refusal::Record(store::Refused::Lineage(_)) => Fault::Denied,
+            Refusal::Record(store::Refused::Lineage(_) | store::Refused::Revoked(_)) => {
+                Fault::Denied
+            }
             Refusal::Record(_) => Fault::Ours,
         }
     }

@@ -6,6 +6,7 @@
 use crate::record::{
     Entry, Ground, Leaf, LineageRefused, Succession, leaf_hash, running_hash, succeed,
 };
+use crate::revocation::Revoked;
 use crate::store::ledger::{
     JoinRecord, OperatorRecord, Recorded, Refused, RenewRecord, STATEMENT_BYTES_MAX,
     StatementRefused, StoredStatement,
@@ -25,6 +26,10 @@ pub(super) enum Work {
     Join(JoinRecord),
     Renew(RenewRecord),
     Issue(OperatorRecord),
+    Revoke {
+        what: Revoked,
+        now_s: u64,
+    },
     CreateToken {
         token: TokenHash,
         terms: Terms,
@@ -37,6 +42,7 @@ pub(super) enum Work {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Done {
     Recorded(Recorded),
+    Revoked { epoch: u64 },
     TokenCreated { ends_s: u64 },
     StatementKept,
 }
@@ -49,6 +55,7 @@ pub(super) fn apply(db: &Connection, work: &Work) -> Outcome {
         Work::Join(join) => self::join(db, join),
         Work::Renew(renewal) => renew(db, renewal),
         Work::Issue(wanted) => issue(db, wanted),
+        Work::Revoke { what, now_s } => revoke(db, what, *now_s),
         Work::CreateToken {
             token,
             terms,
@@ -90,6 +97,14 @@ fn renew(db: &Connection, renewal: &RenewRecord) -> Outcome {
     let Some((of, facts)) = read::parent(db, parent)? else {
         return Ok(Err(LineageRefused::Unknown { parent: *parent }.into()));
     };
+    let asked = [
+        Revoked::Serial(*parent),
+        Revoked::Key(facts.key),
+        Revoked::Id(facts.id.clone()),
+    ];
+    if let Some(what) = first_revoked(db, asked)? {
+        return Ok(Err(what.into()));
+    }
     let generation = match succeed(facts, &leaf.id, &leaf.key) {
         Ok(Succession::First) => None,
         Ok(Succession::Again(generation)) => Some(generation),
@@ -111,6 +126,32 @@ fn renew(db: &Connection, renewal: &RenewRecord) -> Outcome {
             .execute((index, of))?;
     }
     Ok(recorded.map(Done::Recorded))
+}
+
+fn revoke(db: &Connection, what: &Revoked, now_s: u64) -> Outcome {
+    let (kind, value) = read::mark_columns(what);
+    if let Some(epoch) = read::epoch_of(db, what)? {
+        return Ok(Ok(Done::Revoked { epoch }));
+    }
+    let epoch = db
+        .prepare_cached("SELECT coalesce(max(epoch), 0) + 1 FROM revocations")?
+        .query_row((), |row| row.get(0))?;
+    db.prepare_cached("INSERT INTO revocations (epoch, kind, what, at_s) VALUES (?1, ?2, ?3, ?4)")?
+        .execute((epoch, kind, value, now_s))?;
+    Ok(Ok(Done::Revoked { epoch }))
+}
+
+/// Within the transaction that records, so that a mark which was answered is never too late.
+fn first_revoked<const N: usize>(
+    db: &Connection,
+    asked: [Revoked; N],
+) -> rusqlite::Result<Option<Revoked>> {
+    for what in asked {
+        if read::epoch_of(db, &what)?.is_some() {
+            return Ok(Some(what));
+        }
+    }
+    Ok(None)
 }
 
 /// One row a certificate, however often somebody tries: an attacker must not be able to fill the disk.
@@ -166,6 +207,10 @@ fn append(
     if is_used(db, &leaf.serial)? {
         let serial = leaf.serial;
         return Ok(Err(Refused::SerialTaken { serial }));
+    }
+    let asked = [Revoked::Key(leaf.key), Revoked::Id(leaf.id.clone())];
+    if let Some(what) = first_revoked(db, asked)? {
+        return Ok(Err(what.into()));
     }
     let (index, running): (u64, [u8; 32]) = db
         .prepare_cached("SELECT entries, running_hash FROM state")?

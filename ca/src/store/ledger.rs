@@ -3,6 +3,7 @@
 //! One trait, so that an engine for several replicas can stand beside SQLite, and one suite of tests that every engine passes.
 
 use crate::record::{Entry, Instance, KeyHash, Leaf, LineageRefused};
+use crate::revocation::{Mark, Revoked};
 use crate::store::fault::Fault;
 use crate::template::Serial;
 use crate::token::{Terms, TokenHash, TokenRefused};
@@ -193,6 +194,8 @@ pub enum Refused {
     TokenTaken,
     /// The certificate has no such successor.
     Lineage(LineageRefused),
+    /// The key, the identity or the certificate to renew is marked.
+    Revoked(Revoked),
     /// The serial was used: draw another.
     SerialTaken {
         /// Which serial.
@@ -211,6 +214,7 @@ impl Refused {
             Refused::Token(refused) => refused.reason(),
             Refused::TokenTaken => "token_taken",
             Refused::Lineage(refused) => refused.reason(),
+            Refused::Revoked(what) => what.reason(),
             Refused::SerialTaken { .. } => "serial_taken",
             Refused::Statement(StatementRefused::NotNewer { .. }) => "statement_not_newer",
             Refused::Statement(StatementRefused::Length { .. }) => "statement_length",
@@ -232,6 +236,7 @@ impl fmt::Display for Refused {
                 f.write_str("token not kept: one of the same hash is there; make another")
             }
             Refused::Lineage(refused) => fmt::Display::fmt(refused, f),
+            Refused::Revoked(what) => fmt::Display::fmt(what, f),
             Refused::SerialTaken { serial } => write!(
                 f,
                 "nothing was recorded: serial {serial} is used already; issue again with another"
@@ -262,6 +267,7 @@ macro_rules! from {
 from!(
     Token(TokenRefused),
     Lineage(LineageRefused),
+    Revoked(Revoked),
     Statement(StatementRefused),
     Store(Fault)
 );
@@ -271,11 +277,11 @@ from!(
 /// Every answer of a method that writes comes after the platter has it. A future that is dropped may or may not have written.
 pub trait Ledger: Send + Sync {
     /// Spends the token and appends the certificate, as one. The same key may do it again until the token ends.
-    /// Refuses for the token ([`TokenRefused`]), a used serial, or the store. `leaf.issued_at_s` is the time it is judged at.
+    /// Refuses for the token ([`TokenRefused`]), a mark of revocation, a used serial, or the store. `leaf.issued_at_s` is the time it is judged at.
     fn join(&self, join: JoinRecord) -> impl Future<Output = Result<Recorded, Refused>> + Send;
 
     /// Appends the successor of a certificate. The same key may do it again; another key is refused and noted as
-    /// [`Contested`]. Whether the parent is one to renew (ended, revoked) was judged before.
+    /// [`Contested`], and so is what was revoked. Whether the parent has ended was judged before.
     fn renew(&self, renewal: RenewRecord)
     -> impl Future<Output = Result<Recorded, Refused>> + Send;
 
@@ -285,6 +291,21 @@ pub trait Ledger: Send + Sync {
         &self,
         wanted: OperatorRecord,
     ) -> impl Future<Output = Result<Recorded, Refused>> + Send;
+
+    /// Marks something as revoked, and says the mark's epoch; of what is marked already, the one that it has. Once this is
+    /// answered, nothing more is recorded that the mark is about.
+    fn revoke(
+        &self,
+        what: Revoked,
+        now: SystemTime,
+    ) -> impl Future<Output = Result<u64, Refused>> + Send;
+
+    /// Marks in the order of their epochs, those after one, at most `limit` and [`LIST_MAX`].
+    fn revocations(
+        &self,
+        after_epoch: u64,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Mark>, Fault>> + Send;
 
     /// Keeps a new token by its hash.
     fn create_token(

@@ -1,6 +1,7 @@
 //! Everything that reads: bounded, by index, and never a scan over what has ended.
 
 use crate::record::{Entry, Instance, KeyHash, Parent};
+use crate::revocation::{Mark, Revoked};
 use crate::store::ledger::{
     Contested, LIST_MAX, Listed, Page, StatementSignature, StoredStatement, Summary,
 };
@@ -63,6 +64,50 @@ pub(super) fn parent(
         Ok((row.get(0)?, parent))
     })
     .optional()
+}
+
+/// How a mark is kept.
+pub(super) fn mark_columns(what: &Revoked) -> (&'static str, &[u8]) {
+    match what {
+        Revoked::Serial(serial) => ("serial", serial.octets()),
+        Revoked::Key(key) => ("key", key.bytes()),
+        Revoked::Id(id) => ("id", id.as_str().as_bytes()),
+    }
+}
+
+/// The epoch of the mark on something, if it has one.
+pub(super) fn epoch_of(db: &Connection, what: &Revoked) -> rusqlite::Result<Option<u64>> {
+    db.prepare_cached("SELECT epoch FROM revocations WHERE kind = ?1 AND what = ?2")?
+        .query_row(mark_columns(what), |row| row.get(0))
+        .optional()
+}
+
+pub(super) fn revocations(
+    db: &Connection,
+    after_epoch: u64,
+    limit: usize,
+) -> rusqlite::Result<Vec<Mark>> {
+    db.prepare_cached(
+        "SELECT epoch, kind, what, at_s FROM revocations WHERE epoch > ?1 ORDER BY epoch LIMIT ?2",
+    )?
+    .query_map((clamped(after_epoch), bounded(limit) as u64), |row| {
+        let kind: String = row.get(1)?;
+        let what = match kind.as_str() {
+            "serial" => Revoked::Serial(serial_of(row, 2)?),
+            "key" => Revoked::Key(key_hash(row, 2)?),
+            _ => {
+                let bytes: Vec<u8> = row.get(2)?;
+                let text = String::from_utf8(bytes).map_err(|_| unreadable(2, Type::Blob))?;
+                Revoked::Id(SpiffeId::parse(&text).map_err(|_| unreadable(2, Type::Blob))?)
+            }
+        };
+        Ok(Mark {
+            epoch: row.get(0)?,
+            what,
+            at_s: row.get(3)?,
+        })
+    })?
+    .collect()
 }
 
 // What `listed` reads.

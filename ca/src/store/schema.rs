@@ -18,7 +18,11 @@ const APPLICATION: i64 = 0x6373_746e;
 const WAL_BYTES_KEPT: i64 = 16 * 1024 * 1024;
 
 /// Each brings a database from the schema of its place to the next.
-const STEPS: &[&str] = &[include_str!("schema/1.sql"), include_str!("schema/2.sql")];
+const STEPS: &[&str] = &[
+    include_str!("schema/1.sql"),
+    include_str!("schema/2.sql"),
+    include_str!("schema/3.sql"),
+];
 
 /// For the one writer. Makes what is not there, and brings up to date what is older.
 pub(super) fn open_writer(path: &Path, domain: &TrustDomain) -> Result<Connection, StoreError> {

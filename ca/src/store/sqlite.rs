@@ -7,6 +7,7 @@
 
 use crate::disk::{self, DiskError, SECRET};
 use crate::record::KeyHash;
+use crate::revocation::{Mark, Revoked};
 use crate::store::append::{Done, Work};
 use crate::store::fault::{Fault, StoreError};
 use crate::store::ledger::{
@@ -193,6 +194,22 @@ impl Ledger for Store {
 
     async fn issue(&self, wanted: OperatorRecord) -> Result<Recorded, Refused> {
         self.record(Class::Operators, Work::Issue(wanted)).await
+    }
+
+    async fn revoke(&self, what: Revoked, now: SystemTime) -> Result<u64, Refused> {
+        let now_s = seconds(now);
+        match self
+            .write(Class::Operators, Work::Revoke { what, now_s })
+            .await?
+        {
+            Done::Revoked { epoch } => Ok(epoch),
+            _ => Err(mixed_up().into()),
+        }
+    }
+
+    async fn revocations(&self, after_epoch: u64, limit: usize) -> Result<Vec<Mark>, Fault> {
+        self.read(move |db| read::revocations(db, after_epoch, limit))
+            .await
     }
 
     async fn create_token(

@@ -4,7 +4,9 @@ use crate::fixture::*;
 use countersign_ca::store::{
     Contested, LIST_MAX, Ledger, Refused, StatementRefused, StatementSignature, StoredStatement,
 };
-use countersign_ca::{Entry, Ground, LineageRefused, TokenRefused, leaf_hash, running_hash};
+use countersign_ca::{
+    Entry, Ground, LineageRefused, Mark, Revoked, TokenRefused, leaf_hash, running_hash,
+};
 use tempfile::TempDir;
 
 /// One test per requirement and engine.
@@ -33,6 +35,8 @@ engines!(
     a_renewal_keeps_the_identity_and_takes_a_new_key,
     an_operators_word_is_a_ground_of_its_own,
     one_key_that_an_operator_vouches_for_twice_has_one_successor,
+    marks_are_counted_without_gaps_and_the_same_one_is_set_once,
+    what_is_marked_is_neither_joined_nor_renewed_and_nothing_else_is_touched,
     the_record_has_no_gaps_and_its_hash_can_be_computed_again,
     lists_are_paged_soonest_end_first_without_what_has_ended,
     a_list_of_one_identity_has_no_other,
@@ -297,6 +301,68 @@ async fn one_key_that_an_operator_vouches_for_twice_has_one_successor(store: &im
     assert!(twin.unwrap().again());
     let renewed = store.renew(renewal(7, leaf(9, ORDERS, 14, 1004))).await;
     assert!(!renewed.unwrap().again());
+}
+
+async fn marks_are_counted_without_gaps_and_the_same_one_is_set_once(store: &impl Ledger) {
+    let marks = [
+        Revoked::Serial(serial(1)),
+        Revoked::Key(key(11)),
+        Revoked::Id(id(ORDERS)),
+    ];
+    assert_eq!(store.revocations(0, 10).await, Ok(vec![]));
+
+    for (epoch, what) in (1..).zip(&marks) {
+        let set = store.revoke(what.clone(), at(1000 + epoch)).await;
+        assert_eq!(set, Ok(epoch));
+    }
+    let again = store.revoke(marks[0].clone(), at(2000)).await;
+
+    assert_eq!(again, Ok(1));
+    let kept: Vec<Mark> = (1..)
+        .zip(marks)
+        .map(|(epoch, what)| Mark {
+            epoch,
+            what,
+            at_s: 1000 + epoch,
+        })
+        .collect();
+    assert_eq!(store.revocations(0, 10).await.unwrap(), kept);
+    assert_eq!(store.revocations(1, 1).await.unwrap(), kept[1..2]);
+    assert_eq!(store.revocations(u64::MAX, 10).await, Ok(vec![]));
+}
+
+async fn what_is_marked_is_neither_joined_nor_renewed_and_nothing_else_is_touched(
+    store: &impl Ledger,
+) {
+    for (seed, of) in [(1, ORDERS), (2, LEDGER)] {
+        let kept = store.create_token(token(seed), terms(of, 600, 9), at(1000));
+        kept.await.unwrap();
+        let recorded = store.join(join(seed, leaf(seed, of, 10 + seed, 1000)));
+        recorded.await.unwrap();
+    }
+    let joining = |of| store.join(join(1, leaf(of, ORDERS, 10 + of, 1001)));
+    let renewing = |of, key| store.renew(renewal(1, leaf(of, ORDERS, key, 1001)));
+
+    for (what, joins) in [
+        (Revoked::Serial(serial(1)), true),
+        (Revoked::Key(key(11)), true),
+        (Revoked::Id(id(ORDERS)), false),
+    ] {
+        let of = 30 + store.revoke(what.clone(), at(1001)).await.unwrap();
+        let renewed = renewing(of, 10 + of).await;
+        assert_eq!(renewed.unwrap_err().reason(), "revoked", "{what:?}");
+        let joined = joining(of).await.map_err(|refused| refused.reason());
+        assert_eq!(joined.is_ok(), joins, "{what:?}: {joined:?}");
+        let issued = store.issue(wanted(leaf(60 + of, ORDERS, 60 + of, 1001)));
+        assert_eq!(issued.await.is_ok(), joins, "{what:?}");
+    }
+    store.revoke(Revoked::Key(key(77)), at(1001)).await.unwrap();
+    let other = store.renew(renewal(2, leaf(40, LEDGER, 77, 1001))).await;
+    let untouched = store.renew(renewal(2, leaf(41, LEDGER, 78, 1001))).await;
+
+    let marked = Refused::Revoked(Revoked::Key(key(77)));
+    assert_eq!(other, Err(marked));
+    assert!(untouched.is_ok(), "{untouched:?}");
 }
 
 async fn the_record_has_no_gaps_and_its_hash_can_be_computed_again(store: &impl Ledger) {

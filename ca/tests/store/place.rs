@@ -2,6 +2,7 @@
 
 use crate::fixture::*;
 use config::TrustDomain;
+use countersign_ca::Revoked;
 use countersign_ca::store::{Ledger, Store, StoreError};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -89,7 +90,7 @@ fn a_newer_schema_anothers_database_and_another_trust_domain_are_left_alone() {
             newer,
             StoreError::Newer {
                 found: 7,
-                known: 2,
+                known: 3,
                 ..
             }
         ),
@@ -98,12 +99,12 @@ fn a_newer_schema_anothers_database_and_another_trust_domain_are_left_alone() {
     assert_eq!(
         newer.to_string(),
         format!(
-            "{} is not opened: its schema is 7 and this version knows 2; run the newer version again",
+            "{} is not opened: its schema is 7 and this version knows 3; run the newer version again",
             path.display()
         )
     );
 
-    set("PRAGMA user_version = 2; PRAGMA application_id = 5");
+    set("PRAGMA user_version = 3; PRAGMA application_id = 5");
     assert_eq!(refused(&place).reason(), "store_foreign");
 
     set("PRAGMA application_id = 0x6373746e");
@@ -126,7 +127,7 @@ fn a_database_of_the_first_schema_is_brought_up_to_date_with_all_that_is_in_it()
     let before = run(store.summary()).unwrap();
     drop(store);
     let connection = rusqlite::Connection::open(place.path().join("store/ca.sqlite")).unwrap();
-    let back = "DROP TABLE operator_keys; PRAGMA user_version = 1";
+    let back = "DROP TABLE operator_keys; DROP TABLE revocations; PRAGMA user_version = 1";
     connection.execute_batch(back).unwrap();
     drop(connection);
 
@@ -135,6 +136,8 @@ fn a_database_of_the_first_schema_is_brought_up_to_date_with_all_that_is_in_it()
     assert_eq!(run(store.summary()).unwrap(), before);
     let issued = run(store.issue(wanted(leaf(2, ORDERS, 12, 1001)))).unwrap();
     assert_eq!(issued.index(), 1);
+    let marked = run(store.revoke(Revoked::Serial(serial(1)), at(1001)));
+    assert_eq!(marked, Ok(1));
 }
 
 #[test]
@@ -172,10 +175,17 @@ fn nobody_can_change_or_remove_an_entry() {
             .join(join(1, leaf(1, ORDERS, 11, 1000)))
             .await
             .unwrap();
+        let marked = store.revoke(Revoked::Serial(serial(1)), at(1001)).await;
+        marked.unwrap();
     });
     let connection = rusqlite::Connection::open(place.path().join("store/ca.sqlite")).unwrap();
 
-    for sql in ["DELETE FROM records", "UPDATE records SET instance = 'x'"] {
+    for sql in [
+        "DELETE FROM records",
+        "UPDATE records SET instance = 'x'",
+        "DELETE FROM revocations",
+        "UPDATE revocations SET epoch = 9",
+    ] {
         let error = connection.execute_batch(sql).unwrap_err().to_string();
         assert!(error.contains("append-only"), "{error}");
     }
