@@ -35,8 +35,9 @@ pub(crate) struct About {
     pub(crate) example: &'static str,
     /// Smallest and largest value, for numbers, durations and sizes.
     pub(crate) range: Option<(&'static str, &'static str)>,
-    /// Keys that could stand instead, all of them [`Need::NotYet`].
-    pub(crate) instead: &'static [&'static str],
+    /// The keys, this one among them, of which exactly one is written; the first stands live in the reference. Empty: it is
+    /// not one of several.
+    pub(crate) one_of: &'static [&'static str],
 }
 
 /// What the absence of a key means.
@@ -99,10 +100,29 @@ pub(crate) struct Word {
     pub(crate) built: bool,
 }
 
+impl About {
+    /// The same of a key whose feature is not built yet: described and read, and refused wherever it is written.
+    pub(crate) const fn later(mut self) -> Self {
+        self.need = Need::NotYet;
+        self
+    }
+}
+
 impl Element {
     /// The key of that name.
     pub(crate) fn key(&self, name: &str) -> Option<&'static About> {
         self.keys.iter().find(|about| about.name == name)
+    }
+
+    /// The built keys of every choice between several, each choice once.
+    pub(crate) fn choices(&self) -> Vec<Vec<&'static About>> {
+        let built = |name: &&str| self.key(name).filter(|about| about.need != Need::NotYet);
+        let first = |about: &&About| about.one_of.first() == Some(&about.name);
+        self.keys
+            .iter()
+            .filter(first)
+            .map(|about| about.one_of.iter().filter_map(built).collect())
+            .collect()
     }
 
     /// The key that was probably meant by a name that is none.

@@ -44,7 +44,7 @@ impl<F: Form> Key<F> {
             typical: false,
             example: "",
             range: None,
-            instead: &[],
+            one_of: &[],
         };
         Self {
             about,
@@ -80,9 +80,9 @@ impl<F: Form> Key<F> {
         self
     }
 
-    /// Its absence needs no finding where one of these stands: they have their own.
-    pub(crate) const fn instead(mut self, names: &'static [&'static str]) -> Self {
-        self.about.instead = names;
+    /// Exactly one of these is written, and it is among them.
+    pub(crate) const fn one_of(mut self, names: &'static [&'static str]) -> Self {
+        self.about.one_of = names;
         self
     }
 
@@ -111,7 +111,7 @@ pub(crate) const fn not_yet(name: &'static str, example: &'static str, doc: &'st
         typical: false,
         example,
         range: None,
-        instead: &[],
+        one_of: &[],
     }
 }
 
@@ -257,8 +257,42 @@ impl Fields<'_> {
         ))
     }
 
+    /// Which of several keys is written; notes if it is not exactly one. What stands behind it is not read.
+    pub(crate) fn which(&self, one_of: &[&'static str]) -> Read<&'static str> {
+        let written: Vec<_> = one_of
+            .iter()
+            .filter_map(|name| Some((*name, self.of.get(name)?)))
+            .collect();
+        match written.as_slice() {
+            [(name, _)] => Ok(name),
+            [] => Err(self.none_of(one_of)),
+            [(one, first), (two, second), ..] => {
+                let (later, name, other) = match first.node.place > second.node.place {
+                    true => (first, one, two),
+                    false => (second, two, one),
+                };
+                Err(later.note(
+                    format!("`{name}` stands beside `{other}`"),
+                    "keep one of the two",
+                ))
+            }
+        }
+    }
+
+    /// Notes that none of several keys is there.
+    pub(crate) fn none_of(&self, one_of: &[&'static str]) -> Noted {
+        let explained = self.noted.iter().find(|(name, _)| one_of.contains(name));
+        match explained {
+            Some((_, proof)) => *proof,
+            None => self.of.note(
+                format!("none of `{}` is there", one_of.join("`, `")),
+                "add one of them",
+            ),
+        }
+    }
+
     fn missing(&self, about: &About) -> Noted {
-        let explained = |name: &str| name == about.name || about.instead.contains(&name);
+        let explained = |name: &str| name == about.name || about.one_of.contains(&name);
         let help = if about.example.is_empty() {
             about.doc.to_string()
         } else {

@@ -156,6 +156,11 @@ impl<'d> Value<'d> {
         }
     }
 
+    /// Whether this is a single value, and not nothing.
+    pub(crate) fn is_scalar(&self) -> bool {
+        matches!(&self.node.content, Content::Scalar { text, plain } if !(*plain && is_nothing(text)))
+    }
+
     /// Whether this is exactly that text.
     pub(crate) fn is_text(&self, wanted: &str) -> bool {
         matches!(&self.node.content, Content::Scalar { text, .. } if text == wanted)

@@ -5,6 +5,7 @@
 //!
 //! 1. It is valid as it is.
 //! 2. It is valid with every `#` of the first column removed that no single blank follows (`uncommented` in the tests).
+//!    So a key that may only stand instead of another is part of a comment.
 
 use crate::describe::{About, Element, Need, Shape};
 
@@ -77,6 +78,10 @@ impl Page {
             );
             return;
         }
+        if let Some(first) = about.one_of.first().filter(|first| **first != about.name) {
+            self.instead(about, inner, first);
+            return;
+        }
         self.explain(about, inner);
         let live = live && is_live(about);
         match about.shape {
@@ -100,6 +105,22 @@ impl Page {
                 &format!("{dash}{}: {}", about.name, value(about)),
             ),
         }
+    }
+
+    /// A key that may stand instead of another, all of it as a comment.
+    fn instead(&mut self, about: &About, indent: usize, first: &str) {
+        let mut page = Page::default();
+        let alone = About {
+            one_of: &[],
+            need: Need::Optional,
+            typical: true,
+            ..*about
+        };
+        page.key(&alone, 0, true, "");
+        self.prose(indent, &format!("Instead of `{first}`:"));
+        let margin = format!("{}#", " ".repeat(indent));
+        self.lines
+            .extend(page.lines.iter().map(|line| format!("{margin} {line}")));
     }
 
     /// One item of a list of mappings. Its dash stands alone if its first key is hidden and it is not.

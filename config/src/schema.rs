@@ -34,7 +34,7 @@ fn mapping(element: &Element, definitions: &mut Map<String, Json>) -> Map<String
     let required: Vec<_> = element
         .keys
         .iter()
-        .filter(|about| about.need == Need::Required)
+        .filter(|about| about.need == Need::Required && !is_choice(element, about))
         .map(|about| about.name)
         .collect();
     if !required.is_empty() {
@@ -50,8 +50,32 @@ fn mapping(element: &Element, definitions: &mut Map<String, Json>) -> Map<String
                 .collect(),
         );
     }
+    let choices: Vec<_> = element
+        .choices()
+        .iter()
+        .filter_map(|names| choice(names))
+        .collect();
+    if !choices.is_empty() {
+        schema.insert("allOf".into(), choices.into());
+    }
     schema.insert("additionalProperties".into(), false.into());
     schema
+}
+
+/// Whether a key may be absent because another one stands.
+fn is_choice(element: &Element, about: &About) -> bool {
+    let has =
+        |names: &Vec<&About>| names.len() > 1 && names.iter().any(|one| one.name == about.name);
+    element.choices().iter().any(has)
+}
+
+/// Exactly one of several keys; `None`: only one of them is built.
+fn choice(names: &[&About]) -> Option<Json> {
+    let one: Vec<_> = names
+        .iter()
+        .map(|about| json!({ "required": [about.name] }))
+        .collect();
+    (one.len() > 1).then(|| json!({ "oneOf": one }))
 }
 
 fn property(about: &About, definitions: &mut Map<String, Json>) -> Json {

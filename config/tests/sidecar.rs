@@ -69,7 +69,9 @@ fn found(more: &str) -> Vec<String> {
 #[test]
 fn a_whole_document_is_read() {
     let sidecar = read(WHOLE).unwrap();
-    let Source::Files(files) = &sidecar.identity.source;
+    let Source::Files(files) = &sidecar.identity.source else {
+        panic!("not files: {:?}", sidecar.identity.source)
+    };
     assert_eq!(files.certificate, Path::new("etc/svid.pem"));
     assert_eq!(files.bundle, Path::new("/etc/bundle.pem"));
     assert_eq!(
@@ -295,9 +297,6 @@ fn what_is_not_built_yet_is_known_and_refused() {
         "limits: { resets: 100/s }",
         "limits: { drainDelay: 2s }",
         "limits: { drainDeadline: 30s }",
-        "  stateDir: /var/lib/countersign",
-        "  workloadApi: { socket: \"unix:///run/agent.sock\" }",
-        "  ca: { address: ca:8443 }",
     ] {
         let found = found(&format!("{more}\n"));
         assert!(
@@ -342,14 +341,147 @@ fn what_is_not_built_yet_is_known_and_refused() {
     }
 }
 
+/// Findings of an identity with `source` in it, without the file.
+fn identity(source: &str) -> Vec<String> {
+    let text = format!("identity:\n  trustDomain: shop.example\n{source}");
+    let findings = match Sidecar::parse(&text, Path::new("sidecar.yaml")) {
+        Ok(_) => return Vec::new(),
+        Err(findings) => findings,
+    };
+    let line = |f: &countersign_config::Finding| {
+        format!(
+            "{}:{}: {}: {}; {}",
+            f.line - 2,
+            f.column,
+            f.at,
+            f.what,
+            f.help
+        )
+    };
+    findings.0.iter().map(line).collect()
+}
+
+const NOT_YET: &str = "not supported yet";
+const FILES: &str = "  files: { certificate: svid.pem, key: key.pem, bundle: bundle.pem }\n";
+const CA: &str = "  ca: { address: \"ca:8443\", bundle: b.pem, joinToken: { file: token } }\n";
+
 #[test]
-fn an_identity_from_a_ca_is_one_finding_and_asks_for_no_files() {
-    let found =
-        read("identity:\n  trustDomain: shop.example\n  ca: { address: ca:8443 }\n").unwrap_err();
-    assert_eq!(
-        found,
-        "etc/sidecar.yaml:3:3: identity.ca: not supported yet; remove it"
+fn an_identity_from_elsewhere_than_files_is_not_supported_yet_and_asks_for_no_files() {
+    for (source, keys) in [
+        (CA.to_owned(), 1),
+        (format!("{CA}  stateDir: memory\n"), 2),
+        (
+            "  workloadApi: { socket: \"unix:///run/agent.sock\" }\n".to_owned(),
+            1,
+        ),
+        ("  workloadApi: {}\n".to_owned(), 1),
+    ] {
+        let found = identity(&source);
+        assert_eq!(found.len(), keys, "{source}: {found:?}");
+        assert!(
+            found.iter().all(|finding| finding.contains(NOT_YET)),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn an_identity_has_one_source_and_each_mistake_in_it_one_finding() {
+    let fingerprint = |text: &str| {
+        format!(
+            "  ca: {{ address: \"ca:8443\", fingerprint: \"{text}\", joinToken: {{ file: token }} }}\n"
+        )
+    };
+    let of_ca = |keys: &str| format!("  ca: {{ {keys} }}\n");
+    for (source, finding) in [
+        (
+            "".into(),
+            "0:3: identity: none of `files`, `ca`, `workloadApi` is there; add one of them",
+        ),
+        (
+            format!("{FILES}{CA}"),
+            "2:7: identity.ca: `ca` stands beside `files`; keep one of the two",
+        ),
+        (
+            format!("{CA}{FILES}"),
+            "2:10: identity.files: `files` stands beside `ca`; keep one of the two",
+        ),
+        (
+            format!("{FILES}  stateDir: /var/lib/countersign\n"),
+            "2:13: identity.stateDir: stands beside `files`, which keeps nothing; remove it: it is for `ca` only",
+        ),
+        (
+            format!("{CA}  stateDir: \"\"\n"),
+            "2:13: identity.stateDir: ``: is empty; wanted `memory` or the path of a folder",
+        ),
+        (
+            of_ca("address: \"ca:8443\", joinToken: { file: token }"),
+            "1:7: identity.ca: none of `bundle`, `fingerprint` is there; add one of them",
+        ),
+        (
+            of_ca(&format!(
+                "address: \"ca:8443\", bundle: b.pem, fingerprint: \"sha256:{}\", joinToken: {{ file: token }}",
+                "ab".repeat(32)
+            )),
+            "1:57: identity.ca.fingerprint: `fingerprint` stands beside `bundle`; keep one of the two",
+        ),
+        (
+            fingerprint("ab"),
+            "1:42: identity.ca.fingerprint: `ab`: does not begin with `sha256:`; wanted `sha256:` and 64 hexadecimal digits",
+        ),
+        (
+            fingerprint("sha256:ab"),
+            "1:42: identity.ca.fingerprint: `sha256:ab`: has 2 hexadecimal digits; wanted `sha256:` and 64 hexadecimal digits",
+        ),
+        (
+            fingerprint("sha256:AB:CD"),
+            "1:42: identity.ca.fingerprint: `sha256:AB:CD`: `:` is no hexadecimal digit; wanted `sha256:` and 64 hexadecimal digits",
+        ),
+        (
+            of_ca("address: ca, bundle: b.pem, joinToken: { file: token }"),
+            "1:18: identity.ca.address: `ca`: has no port: `host:port`; wanted `host:port` or `[v6]:port`",
+        ),
+        (
+            of_ca("address: \"ca:8443\", bundle: b.pem"),
+            "1:7: identity.ca: `joinToken` is missing; add `joinToken: { file: /run/secrets/join-token }`",
+        ),
+        (
+            of_ca("address: \"ca:8443\", bundle: b.pem, joinToken: {}"),
+            "1:55: identity.ca.joinToken: `file` is missing; add `file: /run/secrets/join-token`",
+        ),
+        (
+            of_ca("address: \"ca:8443\", bundle: b.pem, kubernetes: { tokenFile: t }"),
+            "1:44: identity.ca.kubernetes: not supported yet; remove it",
+        ),
+        (
+            "  workloadApi: { socket: \"/run/agent.sock\" }\n".into(),
+            "1:26: identity.workloadApi.socket: `/run/agent.sock`: is no unix socket; wanted a unix socket such as `unix:///run/spire/agent.sock`",
+        ),
+        (
+            "  workloadApi: { socket: \"unix:agent.sock\" }\n".into(),
+            "1:26: identity.workloadApi.socket: `unix:agent.sock`: a unix socket needs an absolute path, such as `unix:/run/app.sock`; wanted a unix socket such as `unix:///run/spire/agent.sock`",
+        ),
+    ] {
+        let found: Vec<_> = identity(&source)
+            .into_iter()
+            .filter(|found| !found.contains(NOT_YET) || finding.contains(NOT_YET))
+            .collect();
+        assert!(
+            found.iter().any(|found| found == finding) && found.len() <= 2,
+            "{source}: {found:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_token_that_stands_in_the_document_is_refused_and_not_repeated() {
+    let source = "  ca: { address: \"ca:8443\", bundle: b.pem, joinToken: s3cret }\n";
+    let found = identity(source).concat();
+    assert!(
+        found.contains("joinToken: stands here itself; write it into a file"),
+        "{found}"
     );
+    assert!(!found.contains("s3cret"), "{found}");
 }
 
 #[test]

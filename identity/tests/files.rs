@@ -4,7 +4,7 @@
 
 mod support;
 
-use config::sidecar::{Federated, Files, Identity, Source};
+use config::sidecar::{Federated, Files};
 use countersign_identity::source::State;
 use countersign_identity::source::files::{FilesError, FilesSource};
 use mint::{Authority, Key, Usage, pem};
@@ -46,12 +46,12 @@ impl Desk {
         fs::write(self.dir.path().join(name), text).unwrap();
     }
 
-    fn identity(&self) -> Identity {
-        identity_in(self.dir.path())
+    fn named(&self) -> Named {
+        named_in(self.dir.path())
     }
 
     fn open(&self) -> Result<FilesSource, FilesError> {
-        FilesSource::open(&self.identity())
+        open(&self.named())
     }
 
     /// Opening fails with this reason and these words; `{dir}` stands for the directory.
@@ -65,16 +65,25 @@ impl Desk {
     }
 }
 
-fn identity_in(dir: &Path) -> Identity {
-    Identity {
-        trust_domain: domain("shop.example"),
-        source: Source::Files(Files {
+/// What a document names.
+struct Named {
+    files: Files,
+    federated: Vec<Federated>,
+}
+
+fn named_in(dir: &Path) -> Named {
+    Named {
+        files: Files {
             certificate: dir.join("svid.pem"),
             key: dir.join("key.pem"),
             bundle: dir.join("bundle.pem"),
-        }),
+        },
         federated: Vec::new(),
     }
+}
+
+fn open(named: &Named) -> Result<FilesSource, FilesError> {
+    FilesSource::open(&domain("shop.example"), &named.files, &named.federated)
 }
 
 #[test]
@@ -274,21 +283,14 @@ fn federated_bundles_belong_to_the_generation() {
     let desk = desk();
     let partner = Authority::root("partner.example");
     let path = desk.dir.path().join("partner.pem");
-    let mut identity = desk.identity();
-    identity.federated = vec![Federated {
+    let mut named = desk.named();
+    named.federated = vec![Federated {
         trust_domain: domain("partner.example"),
         bundle: path.clone(),
     }];
-    assert_eq!(
-        FilesSource::open(&identity).unwrap_err().reason(),
-        "unreadable"
-    );
+    assert_eq!(open(&named).unwrap_err().reason(), "unreadable");
     fs::write(&path, partner.bundle_pem()).unwrap();
-    let generation = FilesSource::open(&identity)
-        .unwrap()
-        .current()
-        .load()
-        .unwrap();
+    let generation = open(&named).unwrap().current().load().unwrap();
     let theirs = partner.issuer().leaf("spiffe://partner.example/billing");
     let chain = support::ders(&theirs.chain);
     assert_eq!(
@@ -426,7 +428,7 @@ async fn a_swapped_volume_is_taken_whole() {
     let desk = desk();
     let bundle = desk.root.bundle_pem();
     let mut volume = Volume::new(&desk.issuer.leaf(ORDERS), &bundle);
-    let source = FilesSource::open(&identity_in(volume.dir.path())).unwrap();
+    let source = open(&named_in(volume.dir.path())).unwrap();
     let mut told = watch(source);
     for number in 2..5 {
         volume.swap(&desk.issuer.leaf(ORDERS), &bundle);
@@ -439,7 +441,7 @@ fn a_volume_swapped_while_it_is_read_gives_one_issuance_or_says_that_it_moves() 
     let desk = desk();
     let bundle = desk.root.bundle_pem();
     let mut volume = Volume::new(&desk.issuer.leaf(ORDERS), &bundle);
-    let identity = identity_in(volume.dir.path());
+    let named = named_in(volume.dir.path());
     let minted: Vec<_> = (0..150).map(|_| desk.issuer.leaf(ORDERS)).collect();
     std::thread::scope(|scope| {
         let swapping = scope.spawn(|| {
@@ -448,21 +450,13 @@ fn a_volume_swapped_while_it_is_read_gives_one_issuance_or_says_that_it_moves() 
                 .for_each(|minted| volume.swap(minted, &bundle));
         });
         while !swapping.is_finished() {
-            match FilesSource::open(&identity) {
+            match open(&named) {
                 Ok(_) | Err(FilesError::Moving) => {}
                 Err(mixed) => panic!("a mixture was read: {mixed}"),
             }
         }
     });
-    assert_eq!(
-        FilesSource::open(&identity)
-            .unwrap()
-            .current()
-            .load()
-            .unwrap()
-            .number(),
-        1
-    );
+    assert_eq!(open(&named).unwrap().current().load().unwrap().number(), 1);
 }
 
 #[tokio::test]

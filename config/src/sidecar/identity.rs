@@ -1,9 +1,10 @@
 //! Who a sidecar is and whom it believes.
 
+use super::source::{Ca, Files, Kept, Source, State, WorkloadApi};
 use crate::TrustDomain;
 use crate::describe::Element;
 use crate::form::{As, File, List, Map, Noun, object};
-use crate::key::{Key, not_yet};
+use crate::key::{Fields, Key};
 use crate::notes::Read;
 use crate::read::Value;
 use serde_json::Value as Json;
@@ -20,24 +21,6 @@ pub struct Identity {
     pub federated: Vec<Federated>,
 }
 
-/// Where the identity comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// PEM files that somebody else renews.
-    Files(Files),
-}
-
-/// The three files of an identity.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Files {
-    /// Leaf first, then issuers; PEM.
-    pub certificate: PathBuf,
-    /// PKCS#8, SEC1 or PKCS#1 PEM.
-    pub key: PathBuf,
-    /// Roots of the own trust domain; PEM.
-    pub bundle: PathBuf,
-}
-
 /// Another trust domain and its roots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Federated {
@@ -52,12 +35,30 @@ pub(super) const TRUST_DOMAIN: Key<As<TrustDomain>> = Key::new(
     "The trust domain of this sidecar, the first half of every identity in it.",
 )
 .example("shop.example");
+const SOURCES: &[&str] = &["files", "ca", "workloadApi"];
 const FILES: Key<Map<Files>> = Key::new(
     "files",
     "PEM files that somebody else renews. They are watched, and taken together or not at all.",
 )
 .example("{ certificate: svid.pem, key: key.pem, bundle: bundle.pem }")
-.instead(&["ca", "workloadApi"]);
+.one_of(SOURCES);
+const CA: Key<Map<Ca>> = Key::new("ca", "Our CA issues and renews the identity.")
+    .example("{ address: \"ca:8443\", bundle: bundle.pem, joinToken: { file: /run/secrets/join-token } }")
+    .one_of(SOURCES);
+const WORKLOAD_API: Key<Map<WorkloadApi>> = Key::new(
+    "workloadApi",
+    "A SPIFFE Workload API issues and renews the identity.",
+)
+.example("{ socket: \"unix:///run/spire/agent.sock\" }")
+.one_of(SOURCES);
+const STATE_DIR: Key<Kept> = Key::new(
+    "stateDir",
+    "Only with `ca`: a folder of mode 0700 for key, certificate and the statement of whom to believe, from which a restart \
+     resumes without asking anybody. `memory`, or nothing: there is none, since two sidecars of one machine must not meet in \
+     a folder that neither chose; a restart then joins again, which a used token does not allow.",
+)
+.optional()
+.example("/var/lib/countersign");
 pub(super) const FEDERATED: Key<List<Map<Federated>>> = Key::new(
     "federated",
     "Other trust domains whose workloads may be believed. Without it only the own domain is.",
@@ -72,43 +73,35 @@ impl Noun for Identity {
         doc: "Who this sidecar is and whom it believes.",
         keys: &[
             TRUST_DOMAIN.about,
-            not_yet(
-                "stateDir",
-                "/var/lib/countersign",
-                "A folder of mode 0700 for key, certificate and bundle, from which a restart resumes.",
-            ),
-            not_yet(
-                "ca",
-                "{ address: \"ca:8443\", bundle: bundle.pem, joinToken: { file: /run/secrets/join-token } }",
-                "Our CA issues and renews the identity.",
-            ),
-            not_yet(
-                "workloadApi",
-                "{ socket: \"unix:///run/spire/agent.sock\" }",
-                "A SPIFFE Workload API issues and renews the identity.",
-            ),
             FILES.about,
+            CA.about.later(),
+            STATE_DIR.about.later(),
+            WORKLOAD_API.about.later(),
             FEDERATED.about,
         ],
     };
 
     fn read(value: &Value<'_>) -> Read<Self> {
         let fields = value.fields(Self::ELEMENT)?;
-        let (trust_domain, files, federated) = (
+        let (trust_domain, source, federated) = (
             fields.take(&TRUST_DOMAIN),
-            fields.take(&FILES),
+            source(&fields, value),
             fields.maybe(&FEDERATED),
         );
         Ok(Self {
             trust_domain: trust_domain?,
-            source: Source::Files(files?),
+            source: source?,
             federated: federated?.unwrap_or_default(),
         })
     }
 
     fn show(&self) -> Json {
-        let Source::Files(files) = &self.source;
-        let mut pairs = vec![TRUST_DOMAIN.show(&self.trust_domain), FILES.show(files)];
+        let mut pairs = vec![TRUST_DOMAIN.show(&self.trust_domain)];
+        match &self.source {
+            Source::Files(files) => pairs.push(FILES.show(files)),
+            Source::Ca { ca, state } => pairs.extend([CA.show(ca), STATE_DIR.show(state)]),
+            Source::WorkloadApi(api) => pairs.push(WORKLOAD_API.show(api)),
+        }
         if !self.federated.is_empty() {
             pairs.push(FEDERATED.show(&self.federated));
         }
@@ -116,47 +109,32 @@ impl Noun for Identity {
     }
 }
 
-const CERTIFICATE: Key<File> = Key::new(
-    "certificate",
-    "The certificate (SVID) first, then its issuers up to, without, the root.",
-)
-.example("svid.pem");
-const KEY: Key<File> = Key::new(
-    "key",
-    "The private key of the certificate; nobody but its owner may read it.",
-)
-.example("key.pem");
-const BUNDLE: Key<File> =
-    Key::new("bundle", "The roots of the own trust domain.").example("bundle.pem");
-
-impl Noun for Files {
-    const ELEMENT: &'static Element = &Element {
-        name: "files",
-        any_of: &[],
-        doc: "The three files of an identity, all PEM.",
-        keys: &[CERTIFICATE.about, KEY.about, BUNDLE.about],
-    };
-
-    fn read(value: &Value<'_>) -> Read<Self> {
-        let fields = value.fields(Self::ELEMENT)?;
-        let (certificate, key, bundle) = (
-            fields.take(&CERTIFICATE),
-            fields.take(&KEY),
-            fields.take(&BUNDLE),
+/// The source that is written, and no other; a state directory belongs to the CA's.
+fn source(fields: &Fields<'_>, identity: &Value<'_>) -> Read<Source> {
+    let which = fields.which(SOURCES);
+    let (files, ca, api) = (
+        fields.maybe(&FILES),
+        fields.maybe(&CA),
+        fields.maybe(&WORKLOAD_API),
+    );
+    let state = fields.maybe(&STATE_DIR);
+    if let (Ok(name), Some(written)) = (which, identity.get(STATE_DIR.about.name))
+        && name != CA.about.name
+    {
+        written.note(
+            format!("stands beside `{name}`, which keeps nothing"),
+            "remove it: it is for `ca` only",
         );
-        Ok(Self {
-            certificate: certificate?,
-            key: key?,
-            bundle: bundle?,
-        })
     }
-
-    fn show(&self) -> Json {
-        object([
-            CERTIFICATE.show(&self.certificate),
-            KEY.show(&self.key),
-            BUNDLE.show(&self.bundle),
-        ])
+    which?;
+    match (files?, ca?, api?, state?) {
+        (Some(files), None, None, _) => Ok(Source::Files(files)),
+        (None, Some(ca), None, state) => Ok(Source::Ca {
+            ca,
+            state: state.unwrap_or(State::Memory),
+        }),
+        (None, None, Some(api), _) => Ok(Source::WorkloadApi(api)),
+        _ => Err(fields.none_of(SOURCES)),
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod protocol;
 
+mod source;
+
 mod identity;
 mod inbound;
 mod limits;
@@ -13,13 +15,14 @@ mod outbound;
 
 mod agreement;
 
-pub use identity::{Federated, Files, Identity, Source};
+pub use identity::{Federated, Identity};
 pub use inbound::Inbound;
 pub use limits::Limits;
 pub use outbound::Outbound;
 pub use ports::Admin;
 pub use protocol::Protocol;
 pub use service::Service;
+pub use source::{Ca, Files, FirstContact, Source, State, WorkloadApi};
 pub use telemetry::{LogTarget, Telemetry};
 
 use crate::describe::Element;

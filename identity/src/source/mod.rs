@@ -30,6 +30,8 @@ pub enum Source {
 pub enum SourceError {
     /// The files are not fit.
     Files(FilesError),
+    /// No document names this yet: the configuration refuses it first.
+    NotSupported(&'static str),
 }
 
 impl Source {
@@ -37,9 +39,13 @@ impl Source {
     /// is asked over the network.
     pub fn open(identity: &Identity) -> Result<Self, SourceError> {
         match &identity.source {
-            Wanted::Files(_) => FilesSource::open(identity)
-                .map(Source::Files)
-                .map_err(SourceError::Files),
+            Wanted::Files(files) => {
+                FilesSource::open(&identity.trust_domain, files, &identity.federated)
+                    .map(Source::Files)
+                    .map_err(SourceError::Files)
+            }
+            Wanted::Ca { .. } => Err(SourceError::NotSupported("ca")),
+            Wanted::WorkloadApi(_) => Err(SourceError::NotSupported("workloadApi")),
         }
     }
 
@@ -70,6 +76,7 @@ impl SourceError {
     pub fn reason(&self) -> &'static str {
         match self {
             SourceError::Files(why) => why.reason(),
+            SourceError::NotSupported(_) => "not_supported",
         }
     }
 }
@@ -78,6 +85,9 @@ impl fmt::Display for SourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SourceError::Files(why) => why.fmt(f),
+            SourceError::NotSupported(key) => {
+                write!(f, "identity.{key}: not supported yet; use `files`")
+            }
         }
     }
 }
@@ -86,6 +96,7 @@ impl std::error::Error for SourceError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             SourceError::Files(why) => std::error::Error::source(why),
+            SourceError::NotSupported(_) => None,
         }
     }
 }

@@ -14,9 +14,10 @@ pub use error::{FilesError, What};
 
 use super::standing::{Standing, State, Why};
 use crate::{Current, Generation};
-use config::sidecar::Identity;
+use config::TrustDomain;
+use config::sidecar::{Federated, Files};
 use rustls::pki_types::UnixTime;
-use set::{Set, Stamp};
+use set::{Paths, Set, Stamp};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
@@ -30,7 +31,7 @@ const CONTENTS_EVERY: u32 = 10;
 /// A watched set of files.
 #[derive(Debug)]
 pub struct FilesSource {
-    identity: Arc<Identity>,
+    paths: Arc<Paths>,
     current: Current,
     standing: Standing,
     seen: Seen,
@@ -70,9 +71,18 @@ enum Look {
 
 impl FilesSource {
     /// Reads the files once, whole, and returns the first generation's holder. Blocks for as long as reading takes.
-    pub fn open(identity: &Identity) -> Result<Self, FilesError> {
-        let set = Set::read(identity)?;
-        let generation = set.generation(identity, 1, UnixTime::now())?;
+    pub fn open(
+        trust_domain: &TrustDomain,
+        files: &Files,
+        federated: &[Federated],
+    ) -> Result<Self, FilesError> {
+        let paths = Paths {
+            trust_domain: trust_domain.clone(),
+            files: files.clone(),
+            federated: federated.to_vec(),
+        };
+        let set = Set::read(&paths)?;
+        let generation = set.generation(&paths, 1, UnixTime::now())?;
         let seen = Seen {
             stamps: set.stamps.clone(),
             digest: set.digest,
@@ -80,7 +90,7 @@ impl FilesSource {
             refusal: Refusal::None,
         };
         Ok(FilesSource {
-            identity: Arc::new(identity.clone()),
+            paths: Arc::new(paths),
             current: Current::new(generation),
             standing: Standing::default(),
             seen,
@@ -106,7 +116,7 @@ impl FilesSource {
     /// it refuses and keeps the old one. Reports each outcome to `report`.
     pub async fn watch(self, report: impl Fn(Result<u64, &FilesError>) + Send) {
         let FilesSource {
-            identity,
+            paths,
             current,
             standing,
             mut seen,
@@ -118,7 +128,7 @@ impl FilesSource {
             ticks.tick().await;
             looks = looks.wrapping_add(1);
             let contents = looks.is_multiple_of(CONTENTS_EVERY);
-            let (files, before) = (Arc::clone(&identity), seen.clone());
+            let (files, before) = (Arc::clone(&paths), seen.clone());
             // A file system that hangs must not stop the thread that serves.
             let look = tokio::task::spawn_blocking(move || {
                 look(&files, before, contents, UnixTime::now())
@@ -181,13 +191,13 @@ fn failed(reason: &'static str, text: &str) -> State {
 
 /// One look: times first, contents where they may differ, judgement where contents are not those in force. What was refused
 /// is judged again whenever contents are looked at, because a clock may have mended it.
-fn look(identity: &Identity, before: Seen, contents: bool, now: UnixTime) -> Look {
+fn look(paths: &Paths, before: Seen, contents: bool, now: UnixTime) -> Look {
     let settled = matches!(before.refusal, Refusal::None | Refusal::Told(_));
-    let stamps = set::stamps(identity);
+    let stamps = set::stamps(paths);
     if settled && !contents && stamps == before.stamps {
         return Look::Same(before);
     }
-    let set = match Set::read(identity) {
+    let set = match Set::read(paths) {
         Ok(set) => set,
         Err(error) => return Look::Refused(Seen { stamps, ..before }, error),
     };
@@ -201,7 +211,7 @@ fn look(identity: &Identity, before: Seen, contents: bool, now: UnixTime) -> Loo
             ..seen
         });
     }
-    match set.generation(identity, seen.number + 1, now) {
+    match set.generation(paths, seen.number + 1, now) {
         Ok(generation) => {
             let (digest, number) = (set.digest, generation.number());
             Look::Taken(

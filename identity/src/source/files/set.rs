@@ -5,7 +5,8 @@
 
 use super::{FilesError, What};
 use crate::{Bundle, Bundles, Generation, Key, Svid};
-use config::sidecar::{Files, Identity, Source};
+use config::TrustDomain;
+use config::sidecar::{Federated, Files};
 use rustls::pki_types::UnixTime;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -52,14 +53,17 @@ pub(super) struct Set {
     bundles: Vec<Zeroizing<Vec<u8>>>,
 }
 
-fn files(identity: &Identity) -> &Files {
-    let Source::Files(files) = &identity.source;
-    files
+/// Which files, and of which trust domains.
+#[derive(Clone, Debug)]
+pub(super) struct Paths {
+    pub(super) trust_domain: TrustDomain,
+    pub(super) files: Files,
+    pub(super) federated: Vec<Federated>,
 }
 
 /// Certificate, key, own bundle, then the federated ones.
-fn paths(identity: &Identity) -> impl Iterator<Item = (What, &Path)> {
-    let files = files(identity);
+fn all(paths: &Paths) -> impl Iterator<Item = (What, &Path)> {
+    let files = &paths.files;
     [
         (What::Certificate, files.certificate.as_path()),
         (What::Key, files.key.as_path()),
@@ -67,7 +71,7 @@ fn paths(identity: &Identity) -> impl Iterator<Item = (What, &Path)> {
     ]
     .into_iter()
     .chain(
-        identity
+        paths
             .federated
             .iter()
             .map(|federated| (What::Bundle, federated.bundle.as_path())),
@@ -75,25 +79,25 @@ fn paths(identity: &Identity) -> impl Iterator<Item = (What, &Path)> {
 }
 
 /// The stamps of all files, links followed; `None` for one that cannot be looked at.
-pub(super) fn stamps(identity: &Identity) -> Vec<Option<Stamp>> {
-    paths(identity)
+pub(super) fn stamps(paths: &Paths) -> Vec<Option<Stamp>> {
+    all(paths)
         .map(|(_, path)| path.metadata().ok().map(|file| Stamp::of(&file)))
         .collect()
 }
 
 impl Set {
     /// Reads all files; again if one of them changed meanwhile, which is how a swapped directory shows.
-    pub(super) fn read(identity: &Identity) -> Result<Self, FilesError> {
-        let mut before = stamps(identity);
+    pub(super) fn read(paths: &Paths) -> Result<Self, FilesError> {
+        let mut before = stamps(paths);
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
                 std::thread::sleep(PAUSE);
-                before = stamps(identity);
+                before = stamps(paths);
             }
-            let read = paths(identity)
+            let read = all(paths)
                 .map(|(what, path)| read(what, path))
                 .collect::<Result<Vec<_>, _>>();
-            if stamps(identity) == before {
+            if stamps(paths) == before {
                 return read.map(|contents| Set::of(before, contents));
             }
         }
@@ -121,11 +125,11 @@ impl Set {
     /// The generation that these bytes make, if a peer would believe it now.
     pub(super) fn generation(
         &self,
-        identity: &Identity,
+        paths: &Paths,
         number: u64,
         now: UnixTime,
     ) -> Result<Generation, FilesError> {
-        let files = files(identity);
+        let files = &paths.files;
         let key = Key::from_pem(&self.key).map_err(|why| FilesError::Key {
             path: files.key.clone(),
             why,
@@ -136,8 +140,8 @@ impl Set {
             why,
         })?;
         let found = svid.leaf().id.clone();
-        if !found.is_in(&identity.trust_domain) {
-            let wanted = identity.trust_domain.clone();
+        if !found.is_in(&paths.trust_domain) {
+            let wanted = paths.trust_domain.clone();
             return Err(FilesError::TrustDomain {
                 path: files.certificate.clone(),
                 found,
@@ -145,7 +149,7 @@ impl Set {
             });
         }
         let generation =
-            Generation::new(number, svid, self.bundles(identity)?).map_err(FilesError::Tls)?;
+            Generation::new(number, svid, self.bundles(paths)?).map_err(FilesError::Tls)?;
         generation.check(now).map_err(|why| FilesError::Refused {
             path: files.certificate.clone(),
             bundle: files.bundle.clone(),
@@ -154,9 +158,9 @@ impl Set {
         Ok(generation)
     }
 
-    fn bundles(&self, identity: &Identity) -> Result<Bundles, FilesError> {
-        let own = (&identity.trust_domain, &files(identity).bundle);
-        let federated = identity
+    fn bundles(&self, paths: &Paths) -> Result<Bundles, FilesError> {
+        let own = (&paths.trust_domain, &paths.files.bundle);
+        let federated = paths
             .federated
             .iter()
             .map(|federated| (&federated.trust_domain, &federated.bundle));

@@ -1,28 +1,23 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 use super::*;
-use config::TrustDomain;
-use config::sidecar::{Files, Source};
 use mint::Authority;
 use std::path::Path;
 
 const ORDERS: &str = "spiffe://shop.example/orders";
 
-fn identity_in(dir: &Path) -> Identity {
-    Identity {
-        trust_domain: TrustDomain::parse("shop.example").unwrap(),
-        source: Source::Files(Files {
-            certificate: dir.join("svid.pem"),
-            key: dir.join("key.pem"),
-            bundle: dir.join("bundle.pem"),
-        }),
-        federated: Vec::new(),
-    }
+fn open(dir: &Path) -> FilesSource {
+    let files = Files {
+        certificate: dir.join("svid.pem"),
+        key: dir.join("key.pem"),
+        bundle: dir.join("bundle.pem"),
+    };
+    FilesSource::open(&TrustDomain::parse("shop.example").unwrap(), &files, &[]).unwrap()
 }
 
 /// Looks at the contents so many seconds from now.
 fn look_in(source: &FilesSource, seen: Seen, seconds: u64) -> Look {
     let now = UnixTime::since_unix_epoch(Duration::from_secs(UnixTime::now().as_secs() + seconds));
-    look(&source.identity, seen, true, now)
+    look(&source.paths, seen, true, now)
 }
 
 /// Invariant 1.
@@ -32,7 +27,7 @@ fn what_is_put_back_is_no_new_generation_and_ends_the_refusal() {
     let root = Authority::root("shop.example");
     let (first, second) = (root.leaf(ORDERS), root.leaf(ORDERS));
     first.write_files(dir.path(), &root.bundle_pem());
-    let source = FilesSource::open(&identity_in(dir.path())).unwrap();
+    let source = open(dir.path());
 
     std::fs::write(dir.path().join("svid.pem"), second.chain_pem()).unwrap();
     let Look::Refused(seen, error) = look_in(&source, source.seen.clone(), 0) else {
@@ -62,7 +57,7 @@ fn a_set_that_came_too_early_is_taken_when_its_time_comes() {
     let root = Authority::root("shop.example");
     root.leaf(ORDERS)
         .write_files(dir.path(), &root.bundle_pem());
-    let source = FilesSource::open(&identity_in(dir.path())).unwrap();
+    let source = open(dir.path());
     root.leaf_with(ORDERS, |draft| draft.not_before = mint::now_s() + 100)
         .write_files(dir.path(), &root.bundle_pem());
     let Look::Refused(seen, error) = look_in(&source, source.seen.clone(), 0) else {
