@@ -17,10 +17,12 @@ use crate::budget::Meter;
 use crate::call::Connection;
 use crate::check::Checked;
 use crate::csr::Csr;
-use crate::dir::{Dir, DirError, Renewal};
+use crate::dir::{Dir, Renewal};
 use crate::enforced::{Enforced, Watching};
+use crate::in_force::{Ends, InForce};
 use crate::record::{Instance, KeyHash, Leaf};
 use crate::refusal::{Fault, Refusal};
+use crate::server_error::ServerError;
 use crate::store::{
     self, JoinRecord, Ledger, Recorded, RenewRecord, StatementSignature, StoredStatement,
 };
@@ -28,7 +30,7 @@ use arc_swap::ArcSwap;
 use config::SpiffeId;
 use config::unit::Rate;
 use identity::pki_types::CertificateDer;
-use identity::{Alpn, Bundles, Generation, GenerationError, SignedStatement, Statement};
+use identity::{SignedStatement, Statement};
 use rustls::ServerConfig;
 use std::fmt;
 use std::net::IpAddr;
@@ -37,8 +39,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use telemetry::CaMetrics;
 use tokio::sync::Semaphore;
 
-/// How long the CA's own certificate lives: it renews itself at half of that.
-const OWN_TTL: Duration = Duration::from_secs(60 * 60);
 /// Joins under way at a time: each waits for the disk, and the disk takes them together.
 const JOINS_MAX: usize = 256;
 
@@ -69,11 +69,30 @@ pub struct AuthorityServer<L> {
     metrics: Arc<CaMetrics>,
 }
 
-/// What signs and answers now.
-struct InForce {
-    authority: Authority,
-    own: Generation,
-    tls: Arc<ServerConfig>,
+/// What became of the CA's own certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upkeep {
+    /// Whether it answers with another certificate now.
+    pub own: bool,
+    /// What became of the issuer.
+    pub issuer: Renewal,
+}
+
+impl Upkeep {
+    const ROOT_AWAY: Upkeep = Upkeep {
+        own: false,
+        issuer: Renewal::RootAway,
+    };
+}
+
+impl Default for Upkeep {
+    /// Nothing was due.
+    fn default() -> Self {
+        Upkeep {
+            own: false,
+            issuer: Renewal::NotDue,
+        }
+    }
 }
 
 /// A certificate that stands in the record, with what its holder must know.
@@ -84,60 +103,6 @@ pub(crate) struct Answer {
     pub(crate) not_after_s: u64,
     pub(crate) recorded: Recorded,
 }
-
-/// Why an authority cannot answer calls, or cannot go on as it should.
-#[derive(Debug)]
-pub enum ServerError {
-    /// Its folder.
-    Dir(DirError),
-    /// Its own certificate.
-    Issue(IssueError),
-    /// TLS configurations.
-    Tls(GenerationError),
-    /// The first statement needs the root's key.
-    RootAway,
-    /// The first statement cannot be made.
-    Statement(identity::StatementRefused),
-    /// The root could not sign it.
-    Sign(identity::KeyError),
-    /// It could not be kept, or those before not be read.
-    Store(store::Refused),
-}
-
-impl fmt::Display for ServerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ServerError::Dir(error) => error.fmt(f),
-            ServerError::Issue(error) => error.fmt(f),
-            ServerError::Tls(error) => error.fmt(f),
-            ServerError::RootAway => f.write_str(
-                "the first statement about the roots is not made: the root's key is away; put it back for the first start",
-            ),
-            ServerError::Statement(error) => error.fmt(f),
-            ServerError::Sign(error) => error.fmt(f),
-            ServerError::Store(error) => error.fmt(f),
-        }
-    }
-}
-impl std::error::Error for ServerError {}
-
-macro_rules! from {
-    ($($variant:ident($error:ty)),*) => {$(
-        impl From<$error> for ServerError {
-            fn from(error: $error) -> Self {
-                ServerError::$variant(error)
-            }
-        }
-    )*};
-}
-from!(
-    Dir(DirError),
-    Issue(IssueError),
-    Tls(GenerationError),
-    Statement(identity::StatementRefused),
-    Sign(identity::KeyError),
-    Store(store::Refused)
-);
 
 impl<L: Ledger> AuthorityServer<L> {
     /// Opens what `ca init` made. The first time, the root states and signs whom to trust.
@@ -150,7 +115,7 @@ impl<L: Ledger> AuthorityServer<L> {
     ) -> Result<Self, ServerError> {
         let (authority, _) = dir.authority_renewed(now)?;
         let statement = newest_statement(&ledger, &authority, now).await?;
-        let in_force = InForce::begin(authority, 1, now)?;
+        let in_force = InForce::begin(Arc::new(authority), 1, now)?;
         in_force.tell(&metrics);
         Ok(AuthorityServer {
             dir,
@@ -167,23 +132,33 @@ impl<L: Ledger> AuthorityServer<L> {
     }
 
     /// Lets the next issuer and the next certificate of its own take over where they are due. The old ones work meanwhile.
-    pub fn renew_itself(&self, now: SystemTime) -> Result<Renewal, ServerError> {
+    /// Reads files when something is due, and may then wait for another process that does the same.
+    pub fn renew_itself(&self, now: SystemTime) -> Result<Upkeep, ServerError> {
         let present = self.in_force.load();
-        let leaf = present.own.svid().leaf();
-        let half = leaf.not_before
-            + leaf
-                .not_after
-                .duration_since(leaf.not_before)
-                .unwrap_or_default()
-                / 2;
-        if now < half && now >= leaf.not_before && !present.authority.successor_due(now) {
-            return Ok(Renewal::NotDue);
+        let own_due = present.own_due(now);
+        if !own_due && !present.authority.successor_due(now) {
+            return Ok(Upkeep::default());
         }
-        let (authority, renewal) = self.dir.authority_renewed(now)?;
+        let renewed = self.dir.authority_renewed(now);
+        let (authority, issuer) = match renewed {
+            Ok((_, Renewal::RootAway)) if !own_due => return Ok(Upkeep::ROOT_AWAY),
+            Ok((authority, issuer)) => (Arc::new(authority), Ok(issuer)),
+            // The CA's own certificate needs no disk: it goes on with the issuer that there is.
+            Err(error) if own_due => (Arc::clone(&present.authority), Err(error)),
+            Err(error) => return Err(error.into()),
+        };
         let next = InForce::begin(authority, present.own.number() + 1, now)?;
         next.tell(&self.metrics);
         self.in_force.store(Arc::new(next));
-        Ok(renewal)
+        Ok(Upkeep {
+            own: true,
+            issuer: issuer?,
+        })
+    }
+
+    /// When the certificates end that it answers and signs with.
+    pub fn ends(&self) -> Ends {
+        self.in_force.load().ends()
     }
 
     /// What to shake hands with now.
@@ -361,27 +336,6 @@ impl Answer {
             not_after_s: checked.validity().not_after_s,
             recorded,
         }
-    }
-}
-
-impl InForce {
-    fn begin(authority: Authority, number: u64, now: SystemTime) -> Result<Self, ServerError> {
-        let svid = authority.own_svid(OWN_TTL, now)?;
-        let own = Generation::new(number, svid, Bundles::of(authority.bundle().clone()))?;
-        let tls = Arc::new(own.server_for_strangers(Alpn::Http2));
-        Ok(InForce {
-            authority,
-            own,
-            tls,
-        })
-    }
-
-    fn tell(&self, metrics: &CaMetrics) {
-        metrics.set_expiry("leaf", self.own.svid().leaf().not_after);
-        let issuer = self.authority.issuer().certificate().validity();
-        metrics.set_expiry("issuer", issuer.not_after());
-        let root = self.authority.root().certificate().validity();
-        metrics.set_expiry("root", root.not_after());
     }
 }
 

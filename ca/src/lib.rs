@@ -62,6 +62,10 @@ mod attest;
 
 mod enforced;
 
+mod server_error;
+
+mod in_force;
+
 mod authority_server;
 
 mod grpc;
@@ -69,7 +73,7 @@ mod grpc;
 mod serve;
 
 pub use authority::{Algorithm, Authority, IssueError, Issued, Root};
-pub use authority_server::{AuthorityServer, Grants, ServerError};
+pub use authority_server::{AuthorityServer, Grants, Upkeep};
 pub use authorize::{Grant, NotGranted, TTL_DEFAULT, TTL_MAX, TTL_MIN};
 pub use check::{CheckFailed, Checked, check_authority, check_leaf};
 pub use config::unit::Rate;
@@ -78,6 +82,7 @@ pub use deliver::Delivery;
 pub use dir::{Dir, DirError, Renewal};
 pub use disk::DiskError;
 pub use enforced::Watching;
+pub use in_force::Ends;
 pub use key::{KeyRefused, KeyType, PublicKey, RSA_BITS_MAX, RSA_BITS_MIN};
 pub use record::{
     ENTRY_BYTES_MAX, Entry, Ground, INSTANCE_BYTES_MAX, Instance, InstanceRefused, KeyHash, Leaf,
@@ -86,6 +91,7 @@ pub use record::{
 pub use refusal::{Fault, Refusal};
 pub use revocation::{Mark, Revoked};
 pub use serve::{Limits, serve};
+pub use server_error::ServerError;
 pub use sign::{By, SignFailed, Signed, sign};
 pub use signer::{AuthorityCertificate, Signer, SignerUnfit};
 pub use template::{

@@ -1,0 +1,61 @@
+//! Why a CA cannot answer calls, or cannot go on as it should, in words for the person who runs it.
+
+use crate::authority::IssueError;
+use crate::dir::DirError;
+use crate::store;
+use identity::GenerationError;
+use std::fmt;
+
+/// Why an authority cannot answer calls, or cannot go on as it should.
+#[derive(Debug)]
+pub enum ServerError {
+    /// Its folder.
+    Dir(DirError),
+    /// Its own certificate.
+    Issue(IssueError),
+    /// TLS configurations.
+    Tls(GenerationError),
+    /// The first statement needs the root's key.
+    RootAway,
+    /// The first statement cannot be made.
+    Statement(identity::StatementRefused),
+    /// The root could not sign it.
+    Sign(identity::KeyError),
+    /// It could not be kept, or those before not be read.
+    Store(store::Refused),
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServerError::Dir(error) => error.fmt(f),
+            ServerError::Issue(error) => error.fmt(f),
+            ServerError::Tls(error) => error.fmt(f),
+            ServerError::RootAway => f.write_str(
+                "the first statement about the roots is not made: the root's key is away; put it back for the first start",
+            ),
+            ServerError::Statement(error) => error.fmt(f),
+            ServerError::Sign(error) => error.fmt(f),
+            ServerError::Store(error) => error.fmt(f),
+        }
+    }
+}
+impl std::error::Error for ServerError {}
+
+macro_rules! from {
+    ($($variant:ident($error:ty)),*) => {$(
+        impl From<$error> for ServerError {
+            fn from(error: $error) -> Self {
+                ServerError::$variant(error)
+            }
+        }
+    )*};
+}
+from!(
+    Dir(DirError),
+    Issue(IssueError),
+    Tls(GenerationError),
+    Statement(identity::StatementRefused),
+    Sign(identity::KeyError),
+    Store(store::Refused)
+);
