@@ -2,6 +2,7 @@
 
 mod folder;
 mod init;
+mod serve;
 mod issue;
 mod bundle;
 
@@ -10,6 +11,7 @@ use bundle::Bundle;
 use clap::Subcommand;
 use init::Init;
 use issue::Issue;
+use serve::Serve;
 use std::process::ExitCode;
 
 /// The certificate authority.
@@ -17,6 +19,8 @@ use std::process::ExitCode;
 pub(crate) enum Ca {
     /// Make a new CA: a root, an issuer and the bundle that everybody is to trust.
     Init(Init),
+    /// Serve: answer joins and renewals of workloads.
+    Serve(Serve),
     /// Issue an identity into files, without a running CA.
     Issue(Issue),
     /// Look at the roots that are trusted.
@@ -28,6 +32,7 @@ impl Ca {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         match self {
             Ca::Init(verb) => verb.run(),
+            Ca::Serve(verb) => verb.run(),
             Ca::Issue(verb) => verb.run(),
             Ca::Bundle(verb) => verb.run(),
         }?;

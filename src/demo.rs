@@ -19,7 +19,7 @@ mod narration;
 
 use crate::failure::Failure;
 use crate::output::print;
-use crate::proxy::runtime;
+use crate::process::runtime;
 use folder::Folder;
 use mesh::Mesh;
 use narration::Telling;

@@ -6,6 +6,7 @@ mod output;
 mod usage;
 mod log;
 mod secrecy;
+mod process;
 
 mod proxy;
 mod ca;
@@ -97,10 +98,10 @@ fn run(args: Vec<OsString>) -> Result<ExitCode, Failure> {
 }
 
 impl Verb {
-    /// What is logged when nobody asks for more or less: the sidecar tells of its life, other verbs speak for themselves.
+    /// What is logged when nobody asks for more or less: what serves tells of its life, other verbs speak for themselves.
     fn log_level(&self) -> LevelFilter {
         match self {
-            Verb::Proxy(_) => LevelFilter::INFO,
+            Verb::Proxy(_) | Verb::Ca(ca::Ca::Serve(_)) => LevelFilter::INFO,
             Verb::Demo(_) | Verb::Ca(_) | Verb::Svid(_) | Verb::Policy(_) | Verb::Config(_) => {
                 LevelFilter::WARN
             }
@@ -183,11 +184,6 @@ mod tests {
                 "countersign --log-format json status",
                 "countersign status",
                 "countersign",
-            ),
-            (
-                "countersign ca serve --config x",
-                "countersign ca serve",
-                "countersign ca",
             ),
             (
                 "countersign ca token create --id x",

@@ -72,6 +72,12 @@ mod grpc;
 
 mod serve;
 
+mod upkeep;
+
+mod start_error;
+
+mod running;
+
 pub use authority::{Algorithm, Authority, IssueError, Issued, Root};
 pub use authority_server::{AuthorityServer, Grants, Upkeep};
 pub use authorize::{Grant, NotGranted, TTL_DEFAULT, TTL_MAX, TTL_MIN};
@@ -90,10 +96,12 @@ pub use record::{
 };
 pub use refusal::{Fault, Refusal};
 pub use revocation::{Mark, Revoked};
+pub use running::{Running, start};
 pub use serve::{Limits, serve};
 pub use server_error::ServerError;
 pub use sign::{By, SignFailed, Signed, sign};
 pub use signer::{AuthorityCertificate, Signer, SignerUnfit};
+pub use start_error::StartError;
 pub use template::{
     BACKDATED_S, ISSUER_LIFE_S, NotNow, Profile, ROOT_LIFE_S, Serial, Template, Validity, short_id,
 };

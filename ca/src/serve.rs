@@ -4,7 +4,8 @@
 //!
 //! 1. Handshakes are bounded in number and time, apart from connections that stand.
 //! 2. Who shows no certificate has a connection for a minute: enough for a join and the statements.
-//! 3. Nobody opens more connections than [`CONNECTIONS_MAX`] together.
+//! 3. A call is a task that the drain waits for: none outlives its end, holding the record open.
+//! 4. Nobody opens more connections than [`CONNECTIONS_MAX`] together.
 
 use crate::authority_server::AuthorityServer;
 use crate::call::Connection;
@@ -15,9 +16,10 @@ use api::ca_v1::authority_server::AuthorityServer as Service;
 use daemon::accept;
 use daemon::bind::Listener;
 use daemon::drain::Draining;
+use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use std::future::pending;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -121,7 +123,7 @@ async fn answer<L: Ledger + 'static>(
         let mut calls = calls.clone();
         async move { tonic::codegen::Service::call(&mut calls, request).await }
     });
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let mut builder = http2::Builder::new(Tracked(draining.clone()));
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(CALLS_MAX)
@@ -150,5 +152,15 @@ async fn answer<L: Ledger + 'static>(
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "connection ended");
+    }
+}
+
+/// Runs the calls of a connection.
+#[derive(Clone)]
+struct Tracked(Draining);
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tracked {
+    fn execute(&self, call: F) {
+        self.0.track(call);
     }
 }

@@ -353,7 +353,7 @@ pub fn metrics_reference() -> String {
          | name | type | labels | meaning |\n|---|---|---|---|\n",
     );
     rows(&mut page, SIDECAR);
-    page += "\n# Metrics of a CA\n\n`countersign ca serve` is not supported yet: these are what its library counts.\n\n| name | type | labels | meaning |\n|---|---|---|---|\n";
+    page += "\n# Metrics of a CA\n\nServed by `countersign ca serve` in the same form.\n\n| name | type | labels | meaning |\n|---|---|---|---|\n";
     rows(&mut page, CA);
     page
 }

@@ -20,7 +20,7 @@ fn a_mistake_is_one_line_on_standard_error_and_exit_code_2() {
         ),
         (
             &["ca", "serve"],
-            "countersign ca serve: not supported yet; `countersign ca --help` lists what is\n",
+            "countersign ca serve: `--config <FILE>` is missing; `countersign ca serve --help` shows how\n",
         ),
     ] {
         let ran = ran(args);

@@ -6,15 +6,9 @@
 
 mod standing;
 
-mod chance;
-
-mod grpc;
-
 pub mod ca;
 
 pub mod files;
-
-pub mod workload_api;
 
 pub use standing::{Enforced, Standing, State, Why};
 
