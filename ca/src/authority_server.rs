@@ -26,6 +26,7 @@ use crate::server_error::ServerError;
 use crate::store::{
     self, JoinRecord, Ledger, Recorded, RenewRecord, StatementSignature, StoredStatement,
 };
+use crate::vouch::{OPERATOR, Vouched, Wanted, vouch};
 use arc_swap::ArcSwap;
 use config::SpiffeId;
 use config::unit::Rate;
@@ -166,6 +167,16 @@ impl<L: Ledger> AuthorityServer<L> {
         Arc::clone(&self.in_force.load().tls)
     }
 
+    /// What signs and answers now.
+    pub(crate) fn in_force(&self) -> Arc<InForce> {
+        self.in_force.load_full()
+    }
+
+    /// What this CA grants.
+    pub(crate) fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
     /// The record and all else that is kept.
     pub fn ledger(&self) -> &L {
         &self.ledger
@@ -259,12 +270,35 @@ impl<L: Ledger> AuthorityServer<L> {
         self.counted(CURRENT_SVID, began, answer)
     }
 
-    fn counted(
+    /// A certificate on the word of an operator, who is this user of the machine; for as long as leaves live here unless
+    /// another time is wanted.
+    pub(crate) async fn issue_by_operator(
+        &self,
+        uid: u32,
+        id: &SpiffeId,
+        csr: &[u8],
+        ttl: Option<Duration>,
+    ) -> Result<Vouched, Refusal> {
+        let began = Instant::now();
+        let wanted = Wanted {
+            id,
+            csr,
+            ttl: ttl.unwrap_or(self.grants.ttl),
+            ttl_max: self.grants.ttl_max,
+            uid,
+        };
+        let in_force = self.in_force.load_full();
+        let now = SystemTime::now();
+        let vouched = vouch(&in_force.authority, &self.ledger, &wanted, now).await;
+        self.counted(OPERATOR, began, vouched)
+    }
+
+    fn counted<T>(
         &self,
         attestor: &'static str,
         began: Instant,
-        answer: Result<Answer, Refusal>,
-    ) -> Result<Answer, Refusal> {
+        answer: Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
         let result = match &answer {
             Ok(_) => "ok",
             Err(refusal) => refusal.reason(),
@@ -297,13 +331,8 @@ impl<L: Ledger> AuthorityServer<L> {
         .map_err(IssueError::from)?;
         let checked = authority.certify_granted(&csr, &grant, now)?;
         let leaf = Leaf {
-            serial: checked.serial(),
-            id: grant.id().clone(),
-            key: KeyHash::of(csr.key()),
-            issuer: authority.issuer().certificate().key().id(),
-            validity: checked.validity(),
-            issued_at_s: unix_s(now),
             instance,
+            ..Leaf::made(&checked, authority, &grant, &csr, unix_s(now))
         };
         let recorded = self.record(attested.by(), leaf).await?;
         Ok(Answer::of(authority, &checked, recorded, now))

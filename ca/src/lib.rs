@@ -54,6 +54,10 @@ pub mod store;
 
 mod refusal;
 
+mod vouch;
+
+mod spiffe_bundle;
+
 mod budget;
 
 mod call;
@@ -71,6 +75,8 @@ mod authority_server;
 mod grpc;
 
 mod serve;
+
+pub mod admin;
 
 mod upkeep;
 
@@ -101,6 +107,7 @@ pub use serve::{Limits, serve};
 pub use server_error::ServerError;
 pub use sign::{By, SignFailed, Signed, sign};
 pub use signer::{AuthorityCertificate, Signer, SignerUnfit};
+pub use spiffe_bundle::{REFRESH_HINT_S, spiffe_bundle};
 pub use start_error::StartError;
 pub use template::{
     BACKDATED_S, ISSUER_LIFE_S, NotNow, Profile, ROOT_LIFE_S, Serial, Template, Validity, short_id,
@@ -110,3 +117,4 @@ pub use token::{
     NoRandomness, TOKEN_PREFIX, TOKEN_TTL_DEFAULT, TOKEN_TTL_MAX, TOKEN_USES_MAX, Terms,
     TermsRefused, Token, TokenHash, TokenMalformed, TokenRefused,
 };
+pub use vouch::{Vouched, Wanted, vouch};

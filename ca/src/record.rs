@@ -8,6 +8,10 @@
 //! 3. A certificate has one successor. Those that were issued for one key on one ground are one *generation*: a lost answer
 //!    makes twins, and a twin must not be a second way to a successor.
 
+use crate::authority::Authority;
+use crate::authorize::Grant;
+use crate::check::Checked;
+use crate::csr::Csr;
 use crate::key::PublicKey;
 use crate::template::{Serial, Validity};
 use crate::text;
@@ -125,6 +129,27 @@ pub struct Leaf {
     pub issued_at_s: u64,
     /// Which instance of the workload asked.
     pub instance: Instance,
+}
+
+impl Leaf {
+    /// Of what an authority just made of a grant and a request, at this second; of an instance without a name.
+    pub(crate) fn made(
+        checked: &Checked,
+        by: &Authority,
+        grant: &Grant,
+        csr: &Csr,
+        now_s: u64,
+    ) -> Self {
+        Leaf {
+            serial: checked.serial(),
+            id: grant.id().clone(),
+            key: KeyHash::of(csr.key()),
+            issuer: by.issuer().certificate().key().id(),
+            validity: checked.validity(),
+            issued_at_s: now_s,
+            instance: Instance::default(),
+        }
+    }
 }
 
 /// On what ground a certificate was issued.
@@ -311,7 +336,8 @@ fn hashed(parts: &[&[u8]]) -> [u8; 32] {
     hash
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+/// SHA-256, as what was shown goes into the record.
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
     hash

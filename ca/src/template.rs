@@ -41,6 +41,26 @@ impl Serial {
         (serial.0 == octets).then_some(serial)
     }
 
+    /// Reads what [`Display`](fmt::Display) printed: lower-case hexadecimal, whole; `None` for anything else.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut octets = [0; 20];
+        let digits = text.as_bytes();
+        if digits.len() != 2 * octets.len() {
+            return None;
+        }
+        for (octet, pair) in octets.iter_mut().zip(digits.chunks_exact(2)) {
+            for digit in pair {
+                let value = match digit {
+                    b'0'..=b'9' => digit - b'0',
+                    b'a'..=b'f' => digit - b'a' + 10,
+                    _ => return None,
+                };
+                *octet = *octet << 4 | value;
+            }
+        }
+        Self::from_octets(&octets)
+    }
+
     /// Big-endian.
     pub fn octets(&self) -> &[u8; 20] {
         &self.0

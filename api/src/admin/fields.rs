@@ -30,7 +30,9 @@ impl Malformed {
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Malformed::NotAnObject => f.write_str("not understood: it is no JSON object"),
+            Malformed::NotAnObject => {
+                f.write_str("not understood: it is no JSON object; look at both versions")
+            }
             Malformed::Field(field) => write!(
                 f,
                 "not understood: `{field}` is missing or not of its kind; look at both versions"
