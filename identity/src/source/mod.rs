@@ -6,9 +6,15 @@
 
 mod standing;
 
+mod chance;
+
+mod grpc;
+
 pub mod ca;
 
 pub mod files;
+
+pub mod workload_api;
 
 pub use standing::{Enforced, Standing, State, Why};
 

@@ -5,6 +5,8 @@
     reason = "each test file uses its part; a panic is the report"
 )]
 
+pub(crate) mod agent;
+
 use config::{SpiffeId, TrustDomain};
 use countersign_identity::{Bundle, Bundles, Generation, Key, Svid};
 use mint::Authority;
