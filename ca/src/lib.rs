@@ -74,6 +74,8 @@ mod authority_server;
 
 mod grpc;
 
+mod in_turn;
+
 mod serve;
 
 pub mod admin;

@@ -4,25 +4,24 @@
 //!
 //! 1. Handshakes are bounded in number and time, apart from connections that stand.
 //! 2. Who shows no certificate has a connection for a minute: enough for a join and the statements.
-//! 3. A call is a task that the drain waits for: none outlives its end, holding the record open.
+//! 3. A call is part of its connection's task, which the drain waits for: none outlives its end, holding the record open.
 //! 4. Nobody opens more connections than [`CONNECTIONS_MAX`] together.
 
 use crate::authority_server::AuthorityServer;
 use crate::call::Connection;
 use crate::grpc::Calls;
+use crate::in_turn::{Begun, InTurn};
 use crate::store::Ledger;
 use api::bounds::REQUEST_BYTES_MAX;
 use api::ca_v1::authority_server::AuthorityServer as Service;
 use daemon::accept;
 use daemon::bind::Listener;
 use daemon::drain::Draining;
-use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::future::pending;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -123,7 +122,8 @@ async fn answer<L: Ledger + 'static>(
         let mut calls = calls.clone();
         async move { tonic::codegen::Service::call(&mut calls, request).await }
     });
-    let mut builder = http2::Builder::new(Tracked(draining.clone()));
+    let begun = Begun::default();
+    let mut builder = http2::Builder::new(begun.clone());
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(CALLS_MAX)
@@ -131,7 +131,7 @@ async fn answer<L: Ledger + 'static>(
         .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
         .keep_alive_interval(ASKED_AFTER)
         .keep_alive_timeout(ANSWERED_WITHIN);
-    let mut serving = pin!(builder.serve_connection(TokioIo::new(tls), service));
+    let mut serving = InTurn::new(builder.serve_connection(TokioIo::new(tls), service), begun);
     let too_old = async {
         match is_stranger {
             true => sleep(STRANGER_AGE_MAX).await,
@@ -146,21 +146,11 @@ async fn answer<L: Ledger + 'static>(
     let ended = match ended {
         Some(ended) => ended,
         None => {
-            serving.as_mut().graceful_shutdown();
+            serving.connection().graceful_shutdown();
             timeout(GRACE, serving).await.unwrap_or(Ok(()))
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "connection ended");
-    }
-}
-
-/// Runs the calls of a connection.
-#[derive(Clone)]
-struct Tracked(Draining);
-
-impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tracked {
-    fn execute(&self, call: F) {
-        self.0.track(call);
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::store::fault::{Fault, StoreError};
 use config::TrustDomain;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use std::path::Path;
 use std::time::Duration;
@@ -16,6 +17,9 @@ const BUSY_MAX: Duration = Duration::from_secs(2);
 const APPLICATION: i64 = 0x6373_746e;
 /// What a log that grew in a burst is cut back to.
 const WAL_BYTES_KEPT: i64 = 16 * 1024 * 1024;
+/// How many pages of 4 KiB the log has before they are moved into the database: as many as are kept. A page that many
+/// issuances changed meanwhile is moved once.
+const WAL_PAGES_MOVED: i64 = WAL_BYTES_KEPT / 4096;
 
 /// Each brings a database from the schema of its place to the next.
 const STEPS: &[&str] = &[
@@ -36,6 +40,7 @@ pub(super) fn open_writer(path: &Path, domain: &TrustDomain) -> Result<Connectio
         .pragma_update(None, "journal_mode", "wal")
         .and_then(|()| connection.pragma_update(None, "synchronous", "full"))
         .and_then(|()| connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT))
+        .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_MOVED))
         .and_then(|()| migrate(&connection, found, domain))
         .map_err(on)?;
     let owner: String = connection
@@ -66,6 +71,8 @@ fn open(path: &Path, how: OpenFlags) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "temp_store", "memory")?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.set_prepared_statement_cache_capacity(64);
+    // Without this a statement is planned anew whenever a bound value might change its plan: at every renewal.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }
 
