@@ -6,7 +6,8 @@
 //!
 //! 1. A stranger can hold a page's connection only for a bounded time and with a bounded head.
 //! 2. Nothing that `accept` can say ends a listener or makes it spin.
-//! 3. What is tracked by a drain ends by itself or is cut and counted; nothing outlives its [`drain::Drain`].
+//! 3. Nobody keeps others away from the pages by holding many connections.
+//! 4. What is tracked by a drain ends by itself or is cut and counted; nothing outlives its [`drain::Drain`].
 
 pub mod socket;
 
@@ -15,6 +16,8 @@ pub mod bind;
 pub mod drain;
 
 pub mod accept;
+
+pub mod places;
 
 pub mod pages;
 

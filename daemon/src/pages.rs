@@ -6,8 +6,10 @@
 //!
 //! 1. Nobody holds a connection longer than 65 seconds, whatever they send or do not read.
 //! 2. Nothing is called with a part of a body.
+//! 3. Who holds the most connections gives one up to who has fewer: a probe is answered however many somebody else keeps open.
 use crate::accept::{self, Incoming};
 use crate::drain::Draining;
+use crate::places::{Origin, Places};
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{Method, StatusCode};
@@ -18,10 +20,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 /// How long a head may take to arrive, and a kept connection to be used again.
@@ -90,6 +90,7 @@ pub async fn serve<L, A, F>(listener: L, draining: Draining, answer: A)
 where
     L: Incoming,
     L::Stream: AsyncRead + AsyncWrite + Unpin,
+    L::Peer: Origin,
     A: Fn(Request) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Page> + Send + 'static,
 {
@@ -110,21 +111,25 @@ pub(crate) async fn serve_whom<L, W, K, A, F>(listener: L, draining: Draining, k
 where
     L: Incoming,
     L::Stream: AsyncRead + AsyncWrite + Unpin,
+    L::Peer: Origin,
     W: Fn(&L::Peer) -> Option<K> + Send,
     K: Copy + Send + Sync + 'static,
     A: Fn(http::Request<Body>, K) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let places = Places::new(CONNECTIONS_MAX);
     let watch = draining.clone();
     accept::run(listener, draining, move |stream, peer| {
-        let place = places.clone().try_acquire_owned().ok();
+        let place = places.take(peer.source());
         let seated = place.and_then(|place| Some((place, know(&peer)?)));
         let (watch, answer) = (watch.clone(), answer.clone());
         async move {
             // Without a place the stream is dropped here: closed at once is an answer too.
-            let Some((_place, peer)) = seated else { return };
-            serve_connection(stream, watch, |request| answer(request, peer)).await;
+            let Some((place, peer)) = seated else { return };
+            tokio::select! {
+                () = serve_connection(stream, watch, |request| answer(request, peer)) => {}
+                () = place.asked_back() => {}
+            }
         }
     })
     .await;
@@ -445,6 +450,31 @@ mod tests {
             .unwrap();
         let mut start = [0; 12];
         next.read_exact(&mut start).await.unwrap();
+        assert_eq!(&start, b"HTTP/1.1 200");
+    }
+
+    #[tokio::test]
+    async fn a_probe_is_answered_however_many_connections_somebody_else_keeps_open() {
+        let (_drain, draining) = drain::pair();
+        let address = Address::parse("127.0.0.1:0").unwrap();
+        let listener = bind::listen(&address).await.unwrap();
+        let address = listener.local_addr();
+        draining.track(serve(listener, draining.clone(), answer));
+        let mut crowd = Vec::new();
+        for _ in 0..CONNECTIONS_MAX + 50 {
+            crowd.push(TcpStream::connect(address).await.unwrap());
+        }
+
+        let probe = tokio::net::TcpSocket::new_v4().unwrap();
+        probe.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let mut probe = probe.connect(address).await.unwrap();
+        probe
+            .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .unwrap();
+
+        let mut start = [0; 12];
+        probe.read_exact(&mut start).await.unwrap();
         assert_eq!(&start, b"HTTP/1.1 200");
     }
 
