@@ -1,16 +1,20 @@
 //! Who the caller is, by what it shows.
 //!
-//! In: a join token and the key that it is shown for, or the verified peer of the connection. Out: [`Attested`], which only
-//! this module makes. No side effect: a token is spent when the certificate is recorded, in one transaction with it.
+//! In: a join token and the key that it is shown for, the verified peer of the connection, or an ended certificate and the proof
+//! of its key. Out: [`Attested`], which only this module makes. No side effect: a token is spent when the certificate is
+//! recorded, in one transaction with it.
 
+use crate::call::Caller;
+use crate::proof::Proof;
 use crate::record::KeyHash;
 use crate::refusal::Refusal;
+use crate::shown::ShownLeaf;
 use crate::store::Ledger;
 use crate::template::Serial;
-use crate::token::{Token, TokenHash};
+use crate::token::TokenHash;
+use crate::turns::Rank;
 use config::SpiffeId;
-use identity::Peer;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// An identity that the caller has shown to be its own.
 #[derive(Debug)]
@@ -23,23 +27,31 @@ pub(crate) struct Attested {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum By {
     Token(TokenHash),
-    Certificate { parent: Serial, sha256: [u8; 32] },
+    /// A certificate, shown in TLS or, in grace, by proof of its key.
+    Leaf {
+        parent: Serial,
+        key: KeyHash,
+        ends_s: u64,
+        in_grace: bool,
+        evidence: [u8; 32],
+    },
 }
 
 /// The attestor of tokens.
 pub(crate) const JOIN_TOKEN: &str = "join_token";
 /// The attestor of renewals over mTLS.
 pub(crate) const CURRENT_SVID: &str = "current_svid";
+/// The attestor of renewals after a certificate's end.
+pub(crate) const KEY_PROOF: &str = "key_proof";
 
 impl Attested {
     /// By a token, which would admit this key now.
     pub(crate) async fn by_token(
         ledger: &impl Ledger,
-        text: &str,
+        token: TokenHash,
         key: KeyHash,
         now: SystemTime,
     ) -> Result<Self, Refusal> {
-        let token = Token::parse(text)?.hash();
         let admits = ledger.look_up(token, key, now).await?;
         Ok(Attested {
             id: admits.id,
@@ -48,15 +60,36 @@ impl Attested {
     }
 
     /// By the certificate of the connection, which was verified for this very call.
-    pub(crate) fn by_certificate(peer: &Peer) -> Result<Self, Refusal> {
-        let parent = serial(&peer.serial).ok_or(Refusal::ForeignSerial)?;
-        Ok(Attested {
-            id: peer.id.clone(),
-            by: By::Certificate {
-                parent,
-                sha256: peer.leaf_sha256,
+    pub(crate) fn by_certificate(caller: &Caller<'_>) -> Self {
+        Self::by_leaf(caller.leaf, false, caller.peer.leaf_sha256)
+    }
+
+    /// By a certificate that has ended, and its key.
+    pub(crate) async fn by_proof(
+        ledger: &impl Ledger,
+        proof: &Proof<'_>,
+        csr: &[u8],
+        grace: Duration,
+        now: SystemTime,
+    ) -> Result<Self, Refusal> {
+        let claimed = proof.claim(grace, now)?;
+        let recorded = ledger.show(claimed.serial).await;
+        let recorded = recorded.map_err(|fault| Refusal::Record(fault.into()))?;
+        proof.check(&claimed, recorded.as_ref(), csr, grace, now)?;
+        Ok(Self::by_leaf(&claimed, true, proof.evidence(csr)))
+    }
+
+    fn by_leaf(leaf: &ShownLeaf, in_grace: bool, evidence: [u8; 32]) -> Self {
+        Attested {
+            id: leaf.id.clone(),
+            by: By::Leaf {
+                parent: leaf.serial,
+                key: leaf.key_hash(),
+                ends_s: leaf.validity.not_after_s,
+                in_grace,
+                evidence,
             },
-        })
+        }
     }
 
     /// Whose certificate may be issued.
@@ -68,13 +101,20 @@ impl Attested {
     pub(crate) fn by(&self) -> By {
         self.by
     }
-}
 
-/// From lower-case hex.
-fn serial(hex: &str) -> Option<Serial> {
-    let octets: Option<Vec<u8>> = (0..hex.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok())
-        .collect();
-    Serial::from_octets(&octets?)
+    /// The certificate to renew, and its key.
+    pub(crate) fn parent(&self) -> Option<(Serial, KeyHash)> {
+        match self.by {
+            By::Token(_) => None,
+            By::Leaf { parent, key, .. } => Some((parent, key)),
+        }
+    }
+
+    /// How urgent it is.
+    pub(crate) fn rank(&self) -> Rank {
+        match self.by {
+            By::Token(_) => Rank::Join,
+            By::Leaf { ends_s, .. } => Rank::Renewal { ends_s },
+        }
+    }
 }

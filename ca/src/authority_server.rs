@@ -1,46 +1,41 @@
-//! The authority online: from a call to a certificate that is recorded.
+//! The authority online: what signs and answers now, what is marked, and what everybody who watches should know.
 //!
-//! In: a connection and what is asked over it. Out: an [`Answer`], or a [`Refusal`]. It owns the authority in force, which
-//! renews itself, and knows no wire.
+//! In: the folder that `ca init` made, a record, what is granted. Out: who a caller is, and the state that clients should be
+//! in, which changes under them. It renews itself, and knows no wire. How a call becomes a certificate is in
+//! [`crate::issuance`].
 //!
-//! ```text
-//! Connection -attest-> Attested -csr, authorize, template, sign, check-> Checked -record-> Recorded -> Answer
-//! ```
-//!
-//! 1. Attestation comes before work: a stranger costs a look-up.  2. An [`Answer`] is made only from what is recorded.
-//! 3. A renewal takes no place that a join could hold.
+//! 1. What changes is seen by whoever watches at once: a statement, a mark of revocation, a wish for renewal.
+//! 2. A mark holds here before it is answered: for calls on kept connections and streams as for new ones.
 
-use crate::attest::{Attested, By, CURRENT_SVID, JOIN_TOKEN};
-use crate::authority::{Authority, IssueError, Root};
-use crate::authorize::Grant;
-use crate::budget::Meter;
-use crate::call::Connection;
-use crate::check::Checked;
-use crate::csr::Csr;
+use crate::budget::{Failures, Meter};
+use crate::call::{Caller, Connection};
+use crate::clock::Clock;
 use crate::dir::{Dir, Renewal};
-use crate::enforced::{Enforced, Watching};
+use crate::enforced::{Enforced, STREAMS_MAX, Watching};
+use crate::first_statement::{newest_statement, signed, stored};
 use crate::in_force::{Ends, InForce};
-use crate::record::{Instance, KeyHash, Leaf};
-use crate::refusal::{Fault, Refusal};
+use crate::refusal::Refusal;
+use crate::revocation::{Mark, Revocations, Revoked};
 use crate::server_error::ServerError;
-use crate::store::{
-    self, JoinRecord, Ledger, Recorded, RenewRecord, StatementSignature, StoredStatement,
-};
-use crate::vouch::{OPERATOR, Vouched, Wanted, vouch};
+use crate::store::{self, Ledger, StoredStatement};
+use crate::turns::Turns;
+use crate::window::Renewals;
 use arc_swap::ArcSwap;
 use config::SpiffeId;
 use config::unit::Rate;
-use identity::pki_types::CertificateDer;
-use identity::{SignedStatement, Statement};
+use identity::{SignedStatement, StatementRefused};
 use rustls::ServerConfig;
 use std::fmt;
-use std::net::IpAddr;
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use telemetry::CaMetrics;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore, watch};
 
-/// Joins under way at a time: each waits for the disk, and the disk takes them together.
+/// Strangers' attempts under way at a time: each waits for a look-up, and is out of the way then.
+const ATTEMPTS_MAX: usize = 256;
+/// The same of those who prove the key of an ended certificate, so that no flood of joins is before them.
+const PROOFS_MAX: usize = 256;
+/// Joins under way at a time, of those whose token admits: each waits for the disk, and the disk takes them together.
 const JOINS_MAX: usize = 256;
 
 /// What this CA grants.
@@ -50,6 +45,8 @@ pub struct Grants {
     pub ttl: Duration,
     /// The longest that a leaf may live.
     pub ttl_max: Duration,
+    /// How long after its end a certificate may still be renewed by proof of its key; zero for never.
+    pub grace: Duration,
     /// Joins of one identity.
     pub per_identity: Rate,
     /// Failed attempts of one address.
@@ -59,15 +56,22 @@ pub struct Grants {
 /// An authority that answers calls.
 pub struct AuthorityServer<L> {
     dir: Dir,
-    ledger: L,
-    grants: Grants,
+    pub(crate) ledger: L,
+    pub(crate) grants: Grants,
     in_force: ArcSwap<InForce>,
-    statement: StoredStatement,
-    joins: Semaphore,
-    identities: Meter<SpiffeId>,
-    failures: Meter<IpAddr>,
+    revoked: RwLock<Revocations>,
+    state: watch::Sender<State>,
+    /// Held while a statement is appended, so that they are told in their order.
+    stating: Mutex<()>,
+    pub(crate) attempts: Semaphore,
+    pub(crate) proofs: Semaphore,
+    pub(crate) joins: Semaphore,
+    pub(crate) turns: Turns,
+    pub(crate) identities: Meter<SpiffeId>,
+    pub(crate) failures: Failures,
     enforced: Enforced,
     metrics: Arc<CaMetrics>,
+    clock: Clock,
 }
 
 /// What became of the CA's own certificates.
@@ -96,13 +100,15 @@ impl Default for Upkeep {
     }
 }
 
-/// A certificate that stands in the record, with what its holder must know.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) chain: Vec<CertificateDer<'static>>,
-    pub(crate) issued_at: SystemTime,
-    pub(crate) not_after_s: u64,
-    pub(crate) recorded: Recorded,
+/// What clients should know; whoever watches hears of every change.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    /// The newest statement about the roots.
+    pub(crate) statement: Arc<StoredStatement>,
+    /// The last mark's epoch.
+    pub(crate) revocation_epoch: u64,
+    /// Whose certificates are to be renewed.
+    pub(crate) renewals: Renewals,
 }
 
 impl<L: Ledger> AuthorityServer<L> {
@@ -116,20 +122,39 @@ impl<L: Ledger> AuthorityServer<L> {
     ) -> Result<Self, ServerError> {
         let (authority, _) = dir.authority_renewed(now)?;
         let statement = newest_statement(&ledger, &authority, now).await?;
+        let revoked = all_marks(&ledger).await?;
         let in_force = InForce::begin(Arc::new(authority), 1, now)?;
         in_force.tell(&metrics);
+        let state = State {
+            statement: Arc::new(statement),
+            revocation_epoch: revoked.epoch(),
+            // Who was connected before is not known: there is room for as many as there may be.
+            renewals: Renewals::begin(in_force.issuer_id(), STREAMS_MAX, now),
+        };
         Ok(AuthorityServer {
             dir,
             ledger,
             grants,
             in_force: ArcSwap::from_pointee(in_force),
-            statement,
+            revoked: RwLock::new(revoked),
+            state: watch::Sender::new(state),
+            stating: Mutex::new(()),
+            attempts: Semaphore::new(ATTEMPTS_MAX),
+            proofs: Semaphore::new(PROOFS_MAX),
             joins: Semaphore::new(JOINS_MAX),
+            turns: Turns::begin().map_err(ServerError::Threads)?,
             identities: Meter::new(grants.per_identity),
-            failures: Meter::new(grants.per_source),
+            failures: Failures::new(grants.per_source),
             enforced: Enforced::default(),
             metrics,
+            clock: Clock::default(),
         })
+    }
+
+    /// Judges calls by another clock than the system's.
+    pub fn by_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
     }
 
     /// Lets the next issuer and the next certificate of its own take over where they are due. The old ones work meanwhile.
@@ -150,7 +175,13 @@ impl<L: Ledger> AuthorityServer<L> {
         };
         let next = InForce::begin(authority, present.own.number() + 1, now)?;
         next.tell(&self.metrics);
+        let (before, now_signs) = (present.issuer_id(), next.issuer_id());
         self.in_force.store(Arc::new(next));
+        if now_signs != before {
+            let clients = self.enforced.len();
+            let told = |state: &mut State| state.renewals.replaced(now_signs, clients, now);
+            self.state.send_modify(told);
+        }
         Ok(Upkeep {
             own: true,
             issuer: issuer?,
@@ -162,14 +193,54 @@ impl<L: Ledger> AuthorityServer<L> {
         self.in_force.load().ends()
     }
 
+    /// Marks something as revoked: nothing more is issued for it, its calls are refused and its streams end. Says the epoch of
+    /// the mark once it is kept; the same one again is no error.
+    pub async fn revoke(&self, what: Revoked) -> Result<u64, store::Refused> {
+        let now = self.now();
+        let epoch = self.ledger.revoke(what.clone(), now).await?;
+        let mark = Mark {
+            epoch,
+            what,
+            at_s: unix_s(now),
+        };
+        let mut revoked = self.revoked.write().unwrap_or_else(PoisonError::into_inner);
+        revoked.take([mark]);
+        let epoch_now = revoked.epoch();
+        drop(revoked);
+        self.state
+            .send_modify(|state| state.revocation_epoch = state.revocation_epoch.max(epoch_now));
+        Ok(epoch)
+    }
+
+    /// Asks everybody who watches to renew what was issued until now, spread so that they do not come at once. Says by when
+    /// they will have; who comes back later is asked then.
+    pub fn ask_renewals(&self) -> SystemTime {
+        let (now, clients) = (self.now(), self.enforced.len());
+        let mut until = now;
+        self.state
+            .send_modify(|state| until = state.renewals.ask(clients, now));
+        until
+    }
+
+    /// Takes the next statement about the roots, if those who hold the present one will believe it, and tells it to all.
+    pub async fn append_statement(&self, next: &SignedStatement) -> Result<(), ServerError> {
+        let _in_order = self.stating.lock().await;
+        let held = self.state.borrow().statement.clone();
+        let held = signed(&held).ok_or(StatementRefused::Encoding)?;
+        identity::walk(&held, std::slice::from_ref(next))?;
+        if next.statement().sequence() <= held.statement().sequence() {
+            return Ok(()); // the very same one again: anything else was refused
+        }
+        let kept = stored(next);
+        self.ledger.append_statement(kept.clone()).await?;
+        self.state
+            .send_modify(|state| state.statement = Arc::new(kept));
+        Ok(())
+    }
+
     /// What to shake hands with now.
     pub fn tls(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.in_force.load().tls)
-    }
-
-    /// What signs and answers now.
-    pub(crate) fn in_force(&self) -> Arc<InForce> {
-        self.in_force.load_full()
     }
 
     /// What this CA grants.
@@ -182,13 +253,17 @@ impl<L: Ledger> AuthorityServer<L> {
         &self.ledger
     }
 
+    /// The clients who watch, and what each says that it enforces.
+    pub fn watching(&self) -> Vec<Watching> {
+        self.enforced.list()
+    }
+
     pub(crate) fn metrics(&self) -> &Arc<CaMetrics> {
         &self.metrics
     }
 
-    /// The clients who watch, and what each says that it enforces.
-    pub fn watching(&self) -> Vec<Watching> {
-        self.enforced.list()
+    pub(crate) fn in_force(&self) -> Arc<InForce> {
+        self.in_force.load_full()
     }
 
     /// What the clients who watch say that they enforce.
@@ -196,175 +271,36 @@ impl<L: Ledger> AuthorityServer<L> {
         &self.enforced
     }
 
-    /// The newest statement about the roots.
-    pub(crate) fn statement(&self) -> &StoredStatement {
-        &self.statement
+    /// What clients should know now.
+    pub(crate) fn state(&self) -> State {
+        self.state.borrow().clone()
     }
 
-    /// Who calls, by a certificate that holds now.
-    pub(crate) fn peer(
+    /// The same, and every change of it.
+    pub(crate) fn changes(&self) -> watch::Receiver<State> {
+        self.state.subscribe()
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+
+    /// What is marked.
+    pub(crate) fn revoked(&self) -> RwLockReadGuard<'_, Revocations> {
+        self.revoked.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who calls, by a certificate that holds now and that no mark is about.
+    pub(crate) fn caller<'a>(
         &self,
-        connection: &Connection,
+        connection: &'a Connection,
         now: SystemTime,
-    ) -> Result<identity::Peer, Refusal> {
-        connection.peer(self.in_force.load().own.verifier(), now)
-    }
-
-    /// A first certificate for who shows a token.
-    pub(crate) async fn join(
-        &self,
-        connection: &Connection,
-        token: Option<&str>,
-        csr: &[u8],
-        instance: &str,
-    ) -> Result<Answer, Refusal> {
-        let began = Instant::now();
-        let answer = match self.failures.fits(&connection.source, began) {
-            Ok(()) => self.join_heard(token, csr, instance, began).await,
-            Err(retry) => Err(Refusal::Source { retry }),
-        };
-        if let Err(refusal) = &answer
-            && matches!(refusal.fault(), Fault::Unauthenticated | Fault::Request)
-        {
-            self.failures.count(&connection.source, began);
-        }
-        self.counted(JOIN_TOKEN, began, answer)
-    }
-
-    async fn join_heard(
-        &self,
-        token: Option<&str>,
-        csr: &[u8],
-        instance: &str,
-        began: Instant,
-    ) -> Result<Answer, Refusal> {
-        let now = SystemTime::now();
-        let _place = self.joins.try_acquire().map_err(|_| Refusal::Joins)?;
-        let token = token.ok_or(Refusal::NoEvidence)?;
-        let key = KeyHash::of(&Csr::claimed_key(csr)?);
-        let attested = Attested::by_token(&self.ledger, token, key, now).await?;
-        let taken = self.identities.take(attested.id(), began);
-        taken.map_err(|retry| Refusal::Identity {
-            id: attested.id().clone(),
-            retry,
-        })?;
-        self.issue(&attested, csr, instance, now).await
-    }
-
-    /// The next certificate for who has one.
-    pub(crate) async fn renew(
-        &self,
-        connection: &Connection,
-        csr: &[u8],
-        instance: &str,
-    ) -> Result<Answer, Refusal> {
-        let began = Instant::now();
-        let now = SystemTime::now();
-        let answer = match self
-            .peer(connection, now)
-            .and_then(|peer| Attested::by_certificate(&peer))
-        {
-            Ok(attested) => self.issue(&attested, csr, instance, now).await,
-            Err(refusal) => Err(refusal),
-        };
-        self.counted(CURRENT_SVID, began, answer)
-    }
-
-    /// A certificate on the word of an operator, who is this user of the machine; for as long as leaves live here unless
-    /// another time is wanted.
-    pub(crate) async fn issue_by_operator(
-        &self,
-        uid: u32,
-        id: &SpiffeId,
-        csr: &[u8],
-        ttl: Option<Duration>,
-    ) -> Result<Vouched, Refusal> {
-        let began = Instant::now();
-        let wanted = Wanted {
-            id,
-            csr,
-            ttl: ttl.unwrap_or(self.grants.ttl),
-            ttl_max: self.grants.ttl_max,
-            uid,
-        };
-        let in_force = self.in_force.load_full();
-        let now = SystemTime::now();
-        let vouched = vouch(&in_force.authority, &self.ledger, &wanted, now).await;
-        self.counted(OPERATOR, began, vouched)
-    }
-
-    fn counted<T>(
-        &self,
-        attestor: &'static str,
-        began: Instant,
-        answer: Result<T, Refusal>,
-    ) -> Result<T, Refusal> {
-        let result = match &answer {
-            Ok(_) => "ok",
-            Err(refusal) => refusal.reason(),
-        };
-        self.metrics.issued(attestor, result);
-        if answer.is_ok() {
-            self.metrics.issue_took(began.elapsed());
-        }
-        answer
-    }
-
-    /// From an identity that was shown to a certificate in the record.
-    async fn issue(
-        &self,
-        attested: &Attested,
-        csr: &[u8],
-        instance: &str,
-        now: SystemTime,
-    ) -> Result<Answer, Refusal> {
-        let instance = Instance::parse(instance)?;
-        let csr = Csr::from_der(csr)?;
-        let in_force = self.in_force.load_full();
-        let authority = &in_force.authority;
-        let grant = Grant::decide(
-            authority.trust_domain(),
-            attested.id(),
-            self.grants.ttl,
-            self.grants.ttl_max,
-        )
-        .map_err(IssueError::from)?;
-        let checked = authority.certify_granted(&csr, &grant, now)?;
-        let leaf = Leaf {
-            instance,
-            ..Leaf::made(&checked, authority, &grant, &csr, unix_s(now))
-        };
-        let recorded = self.record(attested.by(), leaf).await?;
-        Ok(Answer::of(authority, &checked, recorded, now))
-    }
-
-    async fn record(&self, by: By, leaf: Leaf) -> Result<Recorded, store::Refused> {
-        match by {
-            By::Token(token) => self.ledger.join(JoinRecord { token, leaf }).await,
-            By::Certificate { parent, sha256 } => {
-                let evidence = sha256;
-                self.ledger
-                    .renew(RenewRecord {
-                        parent,
-                        in_grace: false,
-                        evidence,
-                        leaf,
-                    })
-                    .await
-            }
-        }
-    }
-}
-
-impl Answer {
-    /// Only of what is recorded.
-    fn of(authority: &Authority, checked: &Checked, recorded: Recorded, now: SystemTime) -> Self {
-        Answer {
-            chain: authority.chain(checked),
-            issued_at: now,
-            not_after_s: checked.validity().not_after_s,
-            recorded,
-        }
+    ) -> Result<Caller<'a>, Refusal> {
+        let caller = connection.caller(self.in_force.load().own.verifier(), now)?;
+        let leaf = caller.leaf;
+        self.revoked()
+            .refuse(leaf.serial, leaf.key_hash(), &caller.peer.id)?;
+        Ok(caller)
     }
 }
 
@@ -376,38 +312,16 @@ impl<L> fmt::Debug for AuthorityServer<L> {
     }
 }
 
-/// The newest statement that is kept, or the first, made now.
-async fn newest_statement(
-    ledger: &impl Ledger,
-    authority: &Authority,
-    now: SystemTime,
-) -> Result<StoredStatement, ServerError> {
-    let kept = ledger.statements(0, store::LIST_MAX).await;
-    if let Some(newest) = kept.map_err(store::Refused::from)?.pop() {
-        return Ok(newest);
+async fn all_marks(ledger: &impl Ledger) -> Result<Revocations, ServerError> {
+    let mut all = Revocations::default();
+    loop {
+        let page = ledger.revocations(all.epoch(), store::LIST_MAX).await;
+        let page = page.map_err(store::Refused::from)?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        all.take(page);
     }
-    let Root::Here(root) = authority.root() else {
-        return Err(ServerError::RootAway);
-    };
-    let now_s = unix_s(now);
-    let sequence = identity::next_sequence(None, now_s);
-    let first = Statement::new(authority.bundle(), sequence, now_s)?;
-    let signed = SignedStatement::sign(first, &[root.key()])?;
-    let signatures = signed
-        .signatures()
-        .iter()
-        .map(|given| StatementSignature {
-            root_key_id: given.root_key_id.to_vec(),
-            signature: given.signature.clone(),
-        })
-        .collect();
-    let first = StoredStatement {
-        sequence,
-        body: signed.body().to_vec(),
-        signatures,
-    };
-    ledger.append_statement(first.clone()).await?;
-    Ok(first)
 }
 
 fn unix_s(now: SystemTime) -> u64 {

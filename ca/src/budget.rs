@@ -5,9 +5,11 @@
 //! 1. Renewals take no place here: a flood of joins cannot delay one.
 //! 2. What a stranger can make us remember is bounded; who is forgotten starts with a full measure.
 
+use crate::refusal::Refusal;
 use config::unit::Rate;
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,6 +28,55 @@ pub(crate) struct Meter<K> {
 struct Level {
     used: f64,
     at: Instant,
+}
+
+/// How somebody can fail before it is known who it is. Each has its own measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failed {
+    /// What was sent cannot be read.
+    Malformed,
+    /// A token that does not admit.
+    Join,
+    /// A proof of a key that does not hold.
+    Proof,
+}
+
+/// Failures of one source, apart by kind: bad joins from an address do not keep out who proves a key there.
+#[derive(Debug)]
+pub(crate) struct Failures([Meter<IpAddr>; 3]);
+
+impl Failures {
+    pub(crate) fn new(rate: Rate) -> Self {
+        Failures([Meter::new(rate), Meter::new(rate), Meter::new(rate)])
+    }
+
+    /// Whether another attempt is heard.
+    pub(crate) fn fits(&self, how: Failed, source: &IpAddr, now: Instant) -> Result<(), Refusal> {
+        let fits = self.0[how as usize].fits(source, now);
+        fits.map_err(|retry| Refusal::Source { retry })
+    }
+
+    /// Counts a failure, or says that there were too many before.
+    pub(crate) fn take(&self, how: Failed, source: &IpAddr, now: Instant) -> Result<(), Refusal> {
+        let taken = self.0[how as usize].take(source, now);
+        taken.map_err(|retry| Refusal::Source { retry })
+    }
+
+    /// Counts a failure.
+    pub(crate) fn count(&self, how: Failed, source: &IpAddr, now: Instant) {
+        self.0[how as usize].count(source, now);
+    }
+}
+
+/// What counts as one source: an address of IPv4, a network of 64 bits of IPv6, which is the least that anybody gets.
+pub(crate) fn source_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let network = u128::from(address) >> 64 << 64;
+            IpAddr::V6(Ipv6Addr::from(network))
+        }
+        address => address,
+    }
 }
 
 impl<K: Eq + Hash + Clone> Meter<K> {

@@ -48,6 +48,11 @@ impl InForce {
         })
     }
 
+    /// The key identifier of the issuer.
+    pub(crate) fn issuer_id(&self) -> [u8; 20] {
+        self.authority.issuer().certificate().key().id()
+    }
+
     /// Whether its own certificate is past half of its life, or not begun because the clock was ahead.
     pub(crate) fn own_due(&self, now: SystemTime) -> bool {
         let leaf = self.own.svid().leaf();

@@ -9,6 +9,10 @@
 
 use crate::{der, text};
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
+    VerificationAlgorithm,
+};
 use std::fmt;
 
 /// The smallest RSA modulus that is vouched for, in bits.
@@ -127,6 +131,25 @@ impl PublicKey {
         id.copy_from_slice(&digest(&SHA256, &self.spki).as_ref()[..20]);
         id
     }
+
+    /// Whether its holder signed this: ECDSA in DER with SHA-256 (P-256) or SHA-384 (P-384), RSA PKCS#1 v1.5 with SHA-256.
+    pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        let algorithm: &'static dyn VerificationAlgorithm = match self.key_type {
+            KeyType::P256 => &ECDSA_P256_SHA256_ASN1,
+            KeyType::P384 => &ECDSA_P384_SHA384_ASN1,
+            KeyType::Rsa { .. } => &RSA_PKCS1_2048_8192_SHA256,
+        };
+        let verified = |key| UnparsedPublicKey::new(algorithm, key).verify(message, signature);
+        key_bits(&self.spki).is_some_and(|key| verified(key).is_ok())
+    }
+}
+
+/// The key alone, without its algorithm.
+fn key_bits(spki: &[u8]) -> Option<&[u8]> {
+    let mut parts = der::only(spki, der::SEQUENCE)?.content;
+    der::take(&mut parts, der::SEQUENCE)?;
+    let (_, key) = der::only(parts, der::BIT_STRING)?.content.split_first()?;
+    Some(key)
 }
 
 /// `None` if malformed.

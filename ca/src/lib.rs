@@ -52,11 +52,19 @@ mod revocation;
 
 pub mod store;
 
+mod clock;
+
+mod shown;
+
+mod proof;
+
 mod refusal;
 
 mod vouch;
 
 mod spiffe_bundle;
+
+mod turns;
 
 mod budget;
 
@@ -66,11 +74,21 @@ mod attest;
 
 mod enforced;
 
+mod window;
+
 mod server_error;
+
+mod first_statement;
 
 mod in_force;
 
 mod authority_server;
+
+mod issuance;
+
+mod status;
+
+mod watch;
 
 mod grpc;
 
@@ -90,6 +108,7 @@ pub use authority::{Algorithm, Authority, IssueError, Issued, Root};
 pub use authority_server::{AuthorityServer, Grants, Upkeep};
 pub use authorize::{Grant, NotGranted, TTL_DEFAULT, TTL_MAX, TTL_MIN};
 pub use check::{CheckFailed, Checked, check_authority, check_leaf};
+pub use clock::Clock;
 pub use config::unit::Rate;
 pub use csr::{CSR_BYTES_MAX, Csr, CsrRefused};
 pub use deliver::Delivery;
@@ -98,6 +117,7 @@ pub use disk::DiskError;
 pub use enforced::Watching;
 pub use in_force::Ends;
 pub use key::{KeyRefused, KeyType, PublicKey, RSA_BITS_MAX, RSA_BITS_MIN};
+pub use proof::ProofRefused;
 pub use record::{
     ENTRY_BYTES_MAX, Entry, Ground, INSTANCE_BYTES_MAX, Instance, InstanceRefused, KeyHash, Leaf,
     LineageRefused, leaf_hash, running_hash,

@@ -2,7 +2,9 @@
 
 use crate::authority::IssueError;
 use crate::csr::CsrRefused;
+use crate::proof::ProofRefused;
 use crate::record::InstanceRefused;
+use crate::revocation::Revoked;
 use crate::store;
 use crate::token::TokenMalformed;
 use api::bounds::OutOfBounds;
@@ -39,8 +41,14 @@ pub enum Refusal {
     Joins,
     /// No evidence, or of a kind that is not known here.
     NoEvidence,
-    /// Renewal by proof of the key, after the certificate's end.
-    NoGrace,
+    /// As many proofs of keys are under way as may be.
+    Proofs,
+    /// More wait to be signed for than may.
+    Crowded,
+    /// A proof of a key gives no right to a certificate.
+    Proof(ProofRefused),
+    /// Certificate, key or identity is marked.
+    Revoked(Revoked),
     /// The token cannot be read.
     Token(TokenMalformed),
     /// The name of the instance is none.
@@ -85,7 +93,10 @@ impl Refusal {
             Refusal::Identity { .. } => "identity_limit",
             Refusal::Joins => "joins_full",
             Refusal::NoEvidence => "no_evidence",
-            Refusal::NoGrace => "grace_not_supported",
+            Refusal::Proofs => "proofs_full",
+            Refusal::Crowded => "renewals_full",
+            Refusal::Proof(refused) => refused.reason(),
+            Refusal::Revoked(what) => what.reason(),
             Refusal::Token(refused) => refused.reason(),
             Refusal::Instance(refused) => refused.reason(),
             Refusal::Csr(refused) => refused.reason(),
@@ -102,9 +113,15 @@ impl Refusal {
                 Fault::Unauthenticated
             }
             Refusal::Token(_) => Fault::Unauthenticated,
-            Refusal::ForeignSerial | Refusal::NoGrace => Fault::Denied,
+            Refusal::Proof(refused) if refused.is_denied() => Fault::Denied,
+            Refusal::Proof(_) => Fault::Unauthenticated,
+            Refusal::ForeignSerial | Refusal::Revoked(_) => Fault::Denied,
             Refusal::Source { .. } | Refusal::Identity { .. } => Fault::TooMuch,
-            Refusal::Joins | Refusal::Streams | Refusal::Draining => Fault::Passing,
+            Refusal::Joins
+            | Refusal::Proofs
+            | Refusal::Crowded
+            | Refusal::Streams
+            | Refusal::Draining => Fault::Passing,
             Refusal::Bounds(_) | Refusal::Instance(_) | Refusal::Csr(_) => Fault::Request,
             Refusal::Issue(IssueError::Csr(_)) => Fault::Request,
             Refusal::Issue(IssueError::NotGranted(_)) => Fault::Denied,
@@ -118,11 +135,19 @@ impl Refusal {
         }
     }
 
+    /// The CA's clock, in ms since 1970, where a call was refused because of its time.
+    pub fn server_time_unix_ms(&self) -> Option<i64> {
+        match self {
+            Refusal::Proof(ProofRefused::Untimely { now_unix_ms }) => Some(*now_unix_ms),
+            _ => None,
+        }
+    }
+
     /// How long to wait, where that helps and is known.
     pub fn retry(&self) -> Option<Duration> {
         match self {
             Refusal::Source { retry } | Refusal::Identity { retry, .. } => Some(*retry),
-            Refusal::Joins => Some(Duration::from_secs(1)),
+            Refusal::Joins | Refusal::Proofs | Refusal::Crowded => Some(Duration::from_secs(1)),
             _ => None,
         }
     }
@@ -159,9 +184,14 @@ impl fmt::Display for Refusal {
             Refusal::NoEvidence => {
                 f.write_str("join refused: no evidence of a kind known here; send a join token")
             }
-            Refusal::NoGrace => f.write_str(
-                "renewal refused: proof of the key after the certificate's end is not supported yet; join with a token",
+            Refusal::Proofs => f.write_str(
+                "not heard: too many prove their keys at this moment; try again in a second",
             ),
+            Refusal::Crowded => f.write_str(
+                "not heard: too many certificates that end sooner are waiting; try again in a second",
+            ),
+            Refusal::Proof(refused) => refused.fmt(f),
+            Refusal::Revoked(what) => what.fmt(f),
             Refusal::Token(refused) => refused.fmt(f),
             Refusal::Instance(refused) => refused.fmt(f),
             Refusal::Csr(refused) => refused.fmt(f),
@@ -189,5 +219,7 @@ from!(
     Instance(InstanceRefused),
     Csr(CsrRefused),
     Issue(IssueError),
+    Proof(ProofRefused),
+    Revoked(Revoked),
     Record(store::Refused)
 );

@@ -71,6 +71,7 @@ fn grants(config: &wanted::Ca) -> Grants {
     Grants {
         ttl: config.leaf_ttl,
         ttl_max: config.leaf_ttl_max,
+        grace: config.grace_renewal,
         per_identity: config.limits.per_identity,
         per_source: config.limits.per_source,
     }

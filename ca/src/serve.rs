@@ -107,10 +107,7 @@ async fn answer<L: Ledger + 'static>(
     draining: Draining,
 ) {
     let chain = tls.get_ref().1.peer_certificates().unwrap_or_default();
-    let connection = Arc::new(Connection {
-        source: peer.ip().to_canonical(),
-        chain: chain.to_vec(),
-    });
+    let connection = Arc::new(Connection::new(peer.ip(), chain.to_vec()));
     let is_stranger = connection.chain.is_empty();
     let calls = Service::new(Calls {
         server,

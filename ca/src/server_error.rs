@@ -5,6 +5,7 @@ use crate::dir::DirError;
 use crate::store;
 use identity::GenerationError;
 use std::fmt;
+use std::io;
 
 /// Why an authority cannot answer calls, or cannot go on as it should.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub enum ServerError {
     Sign(identity::KeyError),
     /// It could not be kept, or those before not be read.
     Store(store::Refused),
+    /// No threads to sign on.
+    Threads(io::Error),
 }
 
 impl fmt::Display for ServerError {
@@ -37,6 +40,10 @@ impl fmt::Display for ServerError {
             ServerError::Statement(error) => error.fmt(f),
             ServerError::Sign(error) => error.fmt(f),
             ServerError::Store(error) => error.fmt(f),
+            ServerError::Threads(error) => write!(
+                f,
+                "no threads to sign on: {error}; let this user have more of them"
+            ),
         }
     }
 }

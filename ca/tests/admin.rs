@@ -69,6 +69,7 @@ impl Ca {
         let grants = Grants {
             ttl: Duration::from_secs(HOUR_S),
             ttl_max: Duration::from_secs(2 * HOUR_S),
+            grace: Duration::ZERO,
             per_identity: rate,
             per_source: rate,
         };

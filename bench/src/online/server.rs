@@ -51,6 +51,7 @@ pub fn serve(folder: &Path) -> Result<(), Failed> {
         let grants = Grants {
             ttl: TTL,
             ttl_max: TTL_MAX,
+            grace: Duration::ZERO,
             per_identity: PLENTY,
             per_source: PLENTY,
         };

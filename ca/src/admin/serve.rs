@@ -129,7 +129,7 @@ fn bundle<L: Ledger>(server: &AuthorityServer<L>, query: Option<&str>) -> Result
             ..Page::json(bundle.to_pem())
         },
         BundleCall::Spiffe => {
-            let sequence = server.statement().sequence;
+            let sequence = server.state().statement.sequence;
             Page::json(spiffe_bundle(bundle, sequence)?)
         }
     })

@@ -29,7 +29,7 @@ pub(super) async fn status<L: Ledger>(
     let first_to_end = ledger.first_to_end(now).await?;
     let contested = ledger.contested(CONTESTED_MAX).await?;
     let in_force = server.in_force();
-    let newest = server.statement().sequence;
+    let newest = server.state().statement.sequence;
     let (streams, lagging) = behind(server.watching(), newest);
     let now_s = seconds(now);
     Ok(Status {
@@ -170,6 +170,10 @@ mod tests {
             id: SpiffeId::parse(&format!("spiffe://shop.example{path}")).unwrap(),
             instance: format!("{sequence}"),
             statement_sequence: sequence,
+            revocation_epoch: 0,
+            leaf_serial: Vec::new(),
+            capabilities: Vec::new(),
+            policy_hash: None,
             unsupported: unsupported.iter().map(|&what| what.into()).collect(),
         };
         let all = vec![

@@ -1,0 +1,70 @@
+//! The newest statement about the roots, or the first.
+//!
+//! In: what is kept, what `ca init` left, and the authority with its root's key. Out: a statement that is kept. Only the first is
+//! ever made here.
+
+use crate::authority::{Authority, Root};
+use crate::server_error::ServerError;
+use crate::store::{self, Ledger, StatementSignature, StoredStatement};
+use identity::{SignedStatement, Statement};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The newest statement that is kept, or the first, made now.
+pub(crate) async fn newest_statement(
+    ledger: &impl Ledger,
+    authority: &Authority,
+    now: SystemTime,
+) -> Result<StoredStatement, ServerError> {
+    let mut newest: Option<StoredStatement> = None;
+    loop {
+        let from = newest.as_ref().map_or(0, |kept| kept.sequence + 1);
+        let page = ledger.statements(from, store::LIST_MAX).await;
+        match page.map_err(store::Refused::from)?.pop() {
+            Some(kept) => newest = Some(kept),
+            None => break,
+        }
+    }
+    if let Some(newest) = newest {
+        return Ok(newest);
+    }
+    let first = stored(&first_statement(authority, now)?);
+    ledger.append_statement(first.clone()).await?;
+    Ok(first)
+}
+
+fn first_statement(authority: &Authority, now: SystemTime) -> Result<SignedStatement, ServerError> {
+    let Root::Here(root) = authority.root() else {
+        return Err(ServerError::RootAway);
+    };
+    let now_s = now
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    let sequence = identity::next_sequence(None, now_s);
+    let first = Statement::new(authority.bundle(), sequence, now_s)?;
+    Ok(SignedStatement::sign(first, &[root.key()])?)
+}
+
+/// As the record keeps it.
+pub(crate) fn stored(signed: &SignedStatement) -> StoredStatement {
+    let signatures = signed.signatures().iter().map(|given| StatementSignature {
+        root_key_id: given.root_key_id.to_vec(),
+        signature: given.signature.clone(),
+    });
+    StoredStatement {
+        sequence: signed.statement().sequence(),
+        body: signed.body().to_vec(),
+        signatures: signatures.collect(),
+    }
+}
+
+/// As it was signed; `None` if what is kept cannot be read any more.
+pub(crate) fn signed(kept: &StoredStatement) -> Option<SignedStatement> {
+    let signatures = kept.signatures.iter().map(|kept| {
+        Some(identity::Signature {
+            root_key_id: kept.root_key_id.as_slice().try_into().ok()?,
+            signature: kept.signature.clone(),
+        })
+    });
+    let signatures = signatures.collect::<Option<Vec<_>>>()?;
+    SignedStatement::from_parts(kept.body.clone(), signatures).ok()
+}
