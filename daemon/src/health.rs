@@ -49,6 +49,13 @@ impl Health {
         self.set(part, Some(why.into()));
     }
 
+    /// Whether this part is awaited and not up.
+    pub fn is_down(&self, part: &str) -> bool {
+        let state = self.state();
+        let mut parts = state.parts.iter();
+        parts.any(|(name, why)| *name == part && why.is_some())
+    }
+
     /// The process is ending: it is not ready from now on.
     pub fn drain(&self) {
         self.state().draining = true;

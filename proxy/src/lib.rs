@@ -40,12 +40,15 @@ mod outbound;
 
 pub use answer::reference as errors_reference;
 
+mod outlook;
+mod wanted;
 mod pages;
 mod listeners;
-mod wanted;
+mod start_error;
+mod attached;
 mod reload;
 mod sidecar;
 
 pub use listeners::ListenError;
 pub use sidecar::{Running, start};
-pub use wanted::StartError;
+pub use start_error::StartError;

@@ -3,6 +3,8 @@
 //! 1. A listener whose description did not change is never rebuilt.
 //! 2. All that are new are bound before anything changes: a taken port refuses the whole reload.
 //! 3. One that is gone stops accepting at once; its connections end after what is in flight.
+//! 4. What carries traffic listens only in a [`World`], which has an identity and a policy. Before that its port is
+//!    reserved, and the kernel refuses whoever calls.
 
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
@@ -10,7 +12,7 @@ use crate::pages::Pages;
 use crate::world::World;
 use config::Address;
 use config::sidecar::{Protocol, Sidecar};
-use daemon::bind::{self, BindError, Listener};
+use daemon::bind::{self, BindError, Listener, Reserved};
 use daemon::drain::{self, Drain};
 use daemon::{accept, admin, pages};
 use std::net::SocketAddr;
@@ -69,6 +71,9 @@ impl Description {
             Self::AdminSocket(_) => "admin socket",
         }
     }
+    fn carries_traffic(&self) -> bool {
+        matches!(self, Self::Inbound(..) | Self::Outbound(..))
+    }
     fn address(&self) -> Option<&Address> {
         match self {
             Self::Inbound(_, _, address) | Self::Outbound(_, _, address) => Some(address),
@@ -80,6 +85,8 @@ impl Description {
 
 /// A bound socket that nobody accepts from yet.
 enum Bound {
+    /// It waits for a world.
+    Reserved(Reserved),
     Tcp(Listener),
     Unix(UnixListener),
 }
@@ -93,9 +100,13 @@ struct Open {
     drain: Drain,
 }
 
-/// The open listeners of one sidecar.
+/// The listeners of one sidecar.
 #[derive(Default)]
-pub(crate) struct Listeners(Vec<Open>);
+pub(crate) struct Listeners {
+    open: Vec<Open>,
+    /// What waits for a world.
+    reserved: Vec<(Description, Reserved)>,
+}
 
 /// Why a configuration's listeners cannot be opened.
 #[derive(Debug)]
@@ -128,26 +139,35 @@ impl std::fmt::Display for ListenError {
 impl std::error::Error for ListenError {}
 
 impl Listeners {
-    /// Binds what a configuration asks for beyond what is open.
-    pub(crate) async fn bind(&self, config: &Sidecar) -> Result<Fresh, ListenError> {
+    /// Binds what a configuration asks for beyond what is bound. Traffic only reserves its ports while there is no world.
+    pub(crate) async fn bind(
+        &self,
+        config: &Sidecar,
+        world: Option<&Arc<World>>,
+    ) -> Result<Fresh, ListenError> {
         let mut fresh = Vec::new();
         for description in Description::all(config) {
-            if self.0.iter().any(|open| open.description == description) {
+            if self.all().any(|bound| *bound == description) {
                 continue;
             }
             let bound = match (&description, description.address()) {
-                (Description::AdminSocket(path), _) => {
-                    Bound::Unix(bind::unix(path, 0o600).map_err(ListenError::Bind)?)
-                }
+                (Description::AdminSocket(path), _) => bind::unix(path, 0o600).map(Bound::Unix),
                 (_, Some(address)) => {
                     self.refuse_change(&description, address)?;
-                    Bound::Tcp(bind::listen(address).await.map_err(ListenError::Bind)?)
+                    match description.carries_traffic() && world.is_none() {
+                        true => bind::reserve(address).await.map(Bound::Reserved),
+                        false => bind::listen(address).await.map(Bound::Tcp),
+                    }
                 }
                 (_, None) => continue,
             };
-            fresh.push((description, bound));
+            fresh.push((description, bound.map_err(ListenError::Bind)?));
         }
         Ok(Fresh(fresh))
+    }
+    fn all(&self) -> impl Iterator<Item = &Description> {
+        let open = self.open.iter().map(|open| &open.description);
+        open.chain(self.reserved.iter().map(|(description, _)| description))
     }
     fn refuse_change(
         &self,
@@ -156,12 +176,7 @@ impl Listeners {
     ) -> Result<(), ListenError> {
         // Port 0 is another port every time.
         let free = matches!(address, Address::Tcp { port: 0, .. });
-        if !free
-            && self
-                .0
-                .iter()
-                .any(|open| open.description.address() == Some(address))
-        {
+        if !free && self.all().any(|bound| bound.address() == Some(address)) {
             return Err(ListenError::Changed {
                 name: description.name().to_owned(),
                 address: address.clone(),
@@ -169,46 +184,83 @@ impl Listeners {
         }
         Ok(())
     }
-    /// Opens what was bound, closes what the configuration no longer asks for. `patience` is how long the connections of a
-    /// closed listener may take.
+    /// Opens what was bound, closes what the configuration no longer asks for; traffic that came while there was no world
+    /// goes on waiting for one. `patience` is how long the connections of a closed listener may take.
     pub(crate) fn apply(
         &mut self,
         fresh: Fresh,
         config: &Sidecar,
-        world: &Arc<World>,
+        world: Option<&Arc<World>>,
         pages: &Arc<Pages>,
         patience: Duration,
     ) {
         for (description, bound) in fresh.0 {
-            self.0.push(open(description, bound, world, pages));
+            match bound {
+                Bound::Reserved(reserved) => self.reserved.push((description, reserved)),
+                Bound::Tcp(listener) => {
+                    self.open
+                        .extend(open_tcp(description, listener, world, pages));
+                }
+                Bound::Unix(listener) => self.open.push(open_unix(description, listener, pages)),
+            }
         }
         let wanted = Description::all(config);
+        self.reserved
+            .retain(|(description, _)| wanted.contains(description));
         let (kept, gone): (Vec<Open>, Vec<Open>) = self
-            .0
+            .open
             .drain(..)
             .partition(|open| wanted.contains(&open.description));
-        self.0 = kept;
+        self.open = kept;
         for open in gone {
             tracing::info!(listener = open.description.name(), "closed");
             tokio::spawn(async move { open.drain.start_and_wait(patience).await });
         }
     }
-    /// Where a listener listens, by its name in the configuration, or `metrics`, `health`, `admin`.
+    /// Listens wherever traffic waited for this world. What cannot, because somebody else took the port meanwhile, is bound
+    /// anew at the next call; the first of them is told.
+    pub(crate) async fn enter(
+        &mut self,
+        config: &Sidecar,
+        world: &Arc<World>,
+        pages: &Arc<Pages>,
+    ) -> Result<(), ListenError> {
+        let mut first_error = None;
+        for (description, reserved) in std::mem::take(&mut self.reserved) {
+            match reserved.listen() {
+                Ok(listener) => {
+                    self.open
+                        .extend(open_tcp(description, listener, Some(world), pages));
+                }
+                Err(error) => first_error = first_error.or(Some(ListenError::Bind(error))),
+            }
+        }
+        if let Some(error) = first_error {
+            return Err(error);
+        }
+        let fresh = self.bind(config, Some(world)).await?;
+        self.apply(fresh, config, Some(world), pages, Duration::ZERO);
+        Ok(())
+    }
+    /// Where a listener listens, or will, by its name in the configuration, or `metrics`, `health`, `admin`.
     pub(crate) fn address(&self, name: &str) -> Option<SocketAddr> {
-        self.0
+        let open = self
+            .open
             .iter()
-            .find(|open| open.description.name() == name)?
-            .local
+            .find(|open| open.description.name() == name);
+        let reserved = || self.reserved.iter().find(|(it, _)| it.name() == name);
+        match open {
+            Some(open) => open.local,
+            None => reserved().map(|(_, reserved)| reserved.local_addr()),
+        }
     }
     /// Ends all: what carries traffic first, the pages last. Returns how many connections were cut.
     pub(crate) async fn end(&mut self, patience: Duration) -> usize {
-        let carries = |open: &Open| {
-            matches!(
-                open.description,
-                Description::Inbound(..) | Description::Outbound(..)
-            )
-        };
-        let (traffic, pages): (Vec<Open>, Vec<Open>) = self.0.drain(..).partition(carries);
+        self.reserved.clear();
+        let (traffic, pages): (Vec<Open>, Vec<Open>) = self
+            .open
+            .drain(..)
+            .partition(|open| open.description.carries_traffic());
         for open in &traffic {
             open.drain.start();
         }
@@ -227,49 +279,41 @@ impl Listeners {
     }
 }
 
-fn open(description: Description, bound: Bound, world: &Arc<World>, pages: &Arc<Pages>) -> Open {
+fn open_unix(description: Description, listener: UnixListener, pages: &Arc<Pages>) -> Open {
     let (drain, draining) = drain::pair();
-    let local = match bound {
-        Bound::Tcp(listener) => {
-            let local = listener.local_addr();
-            tracing::info!(listener = description.name(), address = %local, "listening on {local}");
-            open_tcp(&description, listener, draining, world, pages);
-            Some(local)
-        }
-        Bound::Unix(listener) => {
+    let pages = pages.clone();
+    draining
+        .clone()
+        .track(admin::serve_unix(listener, draining, move |request| {
             let pages = pages.clone();
-            draining
-                .clone()
-                .track(admin::serve_unix(listener, draining, move |request| {
-                    let pages = pages.clone();
-                    async move { pages.admin(&request) }
-                }));
-            None
-        }
-    };
+            async move { pages.admin(&request) }
+        }));
     Open {
         description,
-        local,
+        local: None,
         drain,
     }
 }
 
+/// `None` where it carries traffic and there is no world to carry it in.
 fn open_tcp(
-    description: &Description,
+    description: Description,
     listener: Listener,
-    draining: drain::Draining,
-    world: &Arc<World>,
+    world: Option<&Arc<World>>,
     own: &Arc<Pages>,
-) {
+) -> Option<Open> {
+    let (drain, draining) = drain::pair();
+    let local = listener.local_addr();
+    let name = description.name().to_owned();
     // The loop is waited for too: when the drain is over, the address is free.
     let (loops, stop) = (draining.clone(), draining.clone());
     let own = own.clone();
-    match description {
+    match &description {
         Description::Inbound(name, protocol, _) => {
             let inbound = Arc::new(Inbound {
                 name: name.as_str().into(),
                 protocol: *protocol,
-                world: world.clone(),
+                world: world?.clone(),
             });
             loops.track(accept::run(listener, draining, move |socket, from| {
                 inbound.clone().serve(socket, from, stop.clone())
@@ -279,7 +323,7 @@ fn open_tcp(
             let outbound = Arc::new(Outbound {
                 name: name.as_str().into(),
                 protocol: *protocol,
-                world: world.clone(),
+                world: world?.clone(),
             });
             loops.track(accept::run(listener, draining, move |socket, _| {
                 outbound.clone().serve(socket, stop.clone())
@@ -304,4 +348,10 @@ fn open_tcp(
             }));
         }
     }
+    tracing::info!(listener = name, address = %local, "listening on {local}");
+    Some(Open {
+        description,
+        local: Some(local),
+        drain,
+    })
 }

@@ -1,11 +1,11 @@
 //! A whole sidecar: from a configuration file to what runs.
 
+use crate::attached::Attached;
 use crate::listeners::Listeners;
-use crate::pages::Pages;
+use crate::pages::{Pages, Shown};
 use crate::reload::Reload;
-use crate::snapshot::Snapshot;
-use crate::wanted::{StartError, Wanted, open_log};
-use crate::world::World;
+use crate::start_error::StartError;
+use crate::wanted::{Wanted, open_log};
 use daemon::health::Health;
 use identity::source::Source;
 use std::net::SocketAddr;
@@ -13,80 +13,90 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use telemetry::SidecarMetrics;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
 /// A sidecar that runs. Dropping it cuts everything; [`Running::end`] ends it well.
 pub struct Running {
-    world: Arc<World>,
-    health: Arc<Health>,
+    numbers: watch::Receiver<u64>,
+    pages: Arc<Pages>,
     listeners: Arc<Mutex<Listeners>>,
     reload: JoinHandle<()>,
 }
 
 /// Starts a sidecar from its configuration file.
 ///
-/// Serves only when certificate, policy and every listener are there; otherwise says everything that is wrong and leaves
-/// nothing running. Needs a tokio runtime.
+/// Its pages are up when this returns, and if there is an identity, so is everything. If none is there yet, because whoever
+/// issues it is still to be asked, ports are bound and nobody is let in until it comes: `/started` says why. Whatever is
+/// wrong on this machine is an error, all of it at once, and leaves nothing running. Needs a tokio runtime.
 pub async fn start(path: &Path) -> Result<Running, StartError> {
-    let wanted = Wanted::load(path).map_err(StartError::Config)?;
+    let wanted = Arc::new(Wanted::load(path).map_err(StartError::Config)?);
     let source = Source::open(&wanted.config.identity).map_err(StartError::Identity)?;
     let metrics = SidecarMetrics::new();
-    let access_log = open_log(wanted.config.telemetry.access_log.as_ref(), &metrics)?;
+    let access_log = open_log(wanted.config.telemetry.access_log.as_ref(), &metrics)
+        .map_err(|(path, error)| StartError::AccessLog(path, error))?;
     let mut listeners = Listeners::default();
     let fresh = listeners
-        .bind(&wanted.config)
+        .bind(&wanted.config, None)
         .await
         .map_err(StartError::Listen)?;
 
-    let health = Arc::new(Health::waiting_for(&[("listeners", "not open yet")]));
-    let first = source.current().newer_than(0).await;
-    let id = first.svid().leaf().id.clone();
-    let snapshot = Snapshot::build(wanted.ingredients(first, access_log), None, &metrics);
-    let world = World::new(snapshot, metrics);
-    let pages = Pages::new(world.clone(), health.clone());
-    listeners.apply(fresh, &wanted.config, &world, &pages, Duration::ZERO);
-    health.up("listeners");
-    tracing::info!(%id, "started");
+    let source = Attached::start(source);
+    let health = Health::waiting_for(&[
+        ("identity", "there is none yet"),
+        ("listeners", "they open with the first identity"),
+    ]);
+    let shown = Shown {
+        wanted: wanted.clone(),
+        standing: source.standing.clone(),
+    };
+    let pages = Pages::new(shown, health, metrics);
+    listeners.apply(fresh, &wanted.config, None, &pages, Duration::ZERO);
 
+    let (number, numbers) = watch::channel(0);
     let listeners = Arc::new(Mutex::new(listeners));
-    let reload = Reload::new(
+    let mut reload = Reload::new(
         path,
         wanted,
         source,
-        world.clone(),
+        access_log,
+        number,
         listeners.clone(),
-        pages,
+        pages.clone(),
     );
-    let reload = tokio::spawn(reload.run());
+    reload.begin().await?;
+    reload.say();
     Ok(Running {
-        world,
-        health,
+        numbers,
+        pages,
         listeners,
-        reload,
+        reload: tokio::spawn(reload.run()),
     })
 }
 
 impl Running {
-    /// Where a listener listens, by its name in the configuration, or `metrics`, `health`, `admin`.
+    /// Where a listener listens, or will, by its name in the configuration, or `metrics`, `health`, `admin`.
     pub async fn address(&self, name: &str) -> Option<SocketAddr> {
         self.listeners.lock().await.address(name)
     }
-    /// The number of the snapshot in force: grows with every reload and every new identity.
+    /// The number of the snapshot in force: grows with every reload and every new identity. 0: there was no identity yet.
     pub fn generation(&self) -> u64 {
-        self.world.snapshot().number
+        *self.numbers.borrow()
     }
     /// Resolves when a snapshot newer than `seen` is in force.
     pub async fn newer_than(&self, seen: u64) {
-        // The sender lives in `world`.
-        let _ = self.world.numbers().wait_for(|number| *number > seen).await;
+        let mut numbers = self.numbers.clone();
+        // It fails when the sidecar has ended: then there is nothing to wait for.
+        let _ = numbers.wait_for(|number| *number > seen).await;
     }
     /// Stops accepting, lets what is in flight end within `patience`, cuts the rest; returns how many connections were cut.
     pub async fn end(self, patience: Duration) -> usize {
-        self.health.drain();
+        self.pages.health.drain();
         self.reload.abort();
         let cut = self.listeners.lock().await.end(patience).await;
-        if let Some(access_log) = &self.world.snapshot().access_log {
+        let access_log = self.pages.world();
+        let access_log = access_log.and_then(|world| world.snapshot().access_log.clone());
+        if let Some(access_log) = access_log {
             access_log.flush();
         }
         cut

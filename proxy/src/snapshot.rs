@@ -23,8 +23,6 @@ pub(crate) struct Snapshot {
     pub(crate) config: Arc<Sidecar>,
     /// The policy, compiled; without an inbound listener there may be none, and then it allows nothing.
     pub(crate) rules: Arc<Rules>,
-    /// The policy's text, for the admin page.
-    pub(crate) policy_text: Arc<str>,
     /// Who we are and whom we believe.
     pub(crate) identity: Arc<Generation>,
     /// Our own identity, as it is logged.
@@ -56,8 +54,6 @@ pub(crate) struct Ingredients {
     pub(crate) config: Arc<Sidecar>,
     /// The policy, compiled.
     pub(crate) rules: Arc<Rules>,
-    /// Its text.
-    pub(crate) policy_text: Arc<str>,
     /// The identity.
     pub(crate) identity: Arc<Generation>,
     /// The access log.
@@ -74,7 +70,6 @@ impl Snapshot {
         let Ingredients {
             config,
             rules,
-            policy_text,
             identity,
             access_log,
         } = from;
@@ -95,7 +90,6 @@ impl Snapshot {
             number,
             config,
             rules,
-            policy_text,
             identity,
             local_id,
             access_log,

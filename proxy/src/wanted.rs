@@ -1,46 +1,12 @@
 //! What the files ask for: read, checked, and compared with what is in force.
 
-use crate::listeners::ListenError;
 use crate::snapshot::Ingredients;
+use config::Findings;
 use config::sidecar::{LogTarget, Sidecar as Config};
-use config::{Finding, Findings};
-use identity::source::SourceError;
 use policy::Rules;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use telemetry::{AccessLog, SidecarMetrics};
-
-/// Why a sidecar does not start, or why a reload was refused.
-#[derive(Debug)]
-pub enum StartError {
-    /// The configuration or the policy has mistakes.
-    Config(Findings),
-    /// The identity's source is not fit.
-    Identity(SourceError),
-    /// A socket could not be opened.
-    Listen(ListenError),
-    /// The access log could not be opened.
-    AccessLog(PathBuf, std::io::Error),
-}
-
-impl std::fmt::Display for StartError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Config(findings) => write!(f, "{findings}"),
-            Self::Identity(error) => write!(f, "{error}"),
-            Self::Listen(error) => write!(f, "{error}"),
-            Self::AccessLog(path, error) => {
-                write!(
-                    f,
-                    "cannot write the access log {}: {error}; create its folder or name another file in telemetry.accessLog.to",
-                    path.display()
-                )
-            }
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
 
 /// The texts of a configuration and its policy, as they were read: equal texts need no reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +20,8 @@ pub(crate) struct Wanted {
     pub(crate) config: Arc<Config>,
     pub(crate) rules: Arc<Rules>,
     pub(crate) texts: Texts,
+    /// The policy's text, for the admin page.
+    pub(crate) policy_text: Arc<str>,
 }
 
 impl Wanted {
@@ -77,19 +45,24 @@ impl Wanted {
         Ok(Self {
             config,
             rules: Arc::new(Rules::compile(&document)),
+            policy_text: texts.policy.as_deref().unwrap_or_default().into(),
             texts,
         })
+    }
+    /// The SHA-256 of the policy's text; `None`: there is no policy.
+    pub(crate) fn policy_sha256(&self) -> Option<[u8; 32]> {
+        let text = self.texts.policy.as_ref()?;
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+        digest.as_ref().try_into().ok()
     }
     pub(crate) fn ingredients(
         &self,
         identity: Arc<identity::Generation>,
         access_log: Option<AccessLog>,
     ) -> Ingredients {
-        let policy_text = self.texts.policy.as_deref().unwrap_or_default().into();
         Ingredients {
             config: self.config.clone(),
             rules: self.rules.clone(),
-            policy_text,
             identity,
             access_log,
         }
@@ -119,11 +92,11 @@ pub(crate) fn texts(path: &Path, policy: Option<&Path>) -> Option<Texts> {
     Some(Texts { config, policy })
 }
 
-/// Opens the access log.
+/// Opens the access log; the error names the file.
 pub(crate) fn open_log(
     target: Option<&LogTarget>,
     metrics: &SidecarMetrics,
-) -> Result<Option<AccessLog>, StartError> {
+) -> Result<Option<AccessLog>, (PathBuf, std::io::Error)> {
     let (target, path) = match target {
         None => return Ok(None),
         Some(LogTarget::Stdout) => (
@@ -133,22 +106,5 @@ pub(crate) fn open_log(
         Some(LogTarget::File(path)) => (telemetry::LogTarget::File(path.clone()), path.clone()),
     };
     let opened = AccessLog::open(target, metrics.dropped("access_log"));
-    opened
-        .map(Some)
-        .map_err(|error| StartError::AccessLog(path, error))
-}
-
-/// A finding about a file as a whole.
-pub(crate) fn about(path: &Path, error: &StartError) -> Vec<Finding> {
-    match error {
-        StartError::Config(findings) => findings.0.clone(),
-        other => vec![Finding {
-            file: Arc::new(path.to_owned()),
-            line: 0,
-            column: 0,
-            at: String::new(),
-            what: other.to_string(),
-            help: String::new(),
-        }],
-    }
+    opened.map(Some).map_err(|error| (path, error))
 }

@@ -15,15 +15,19 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// The world of a sidecar that starts with this snapshot.
-    pub(crate) fn new(snapshot: Arc<Snapshot>, metrics: Arc<SidecarMetrics>) -> Arc<Self> {
-        let number = watch::Sender::new(snapshot.number);
+    /// The world of a sidecar that begins with this snapshot; `number` hears of every one.
+    pub(crate) fn new(
+        snapshot: Arc<Snapshot>,
+        number: watch::Sender<u64>,
+        metrics: Arc<SidecarMetrics>,
+    ) -> Arc<Self> {
         let world = Self {
             snapshot: ArcSwap::new(snapshot.clone()),
             number,
             metrics,
         };
         world.tell(&snapshot);
+        world.number.send_replace(snapshot.number);
         Arc::new(world)
     }
     /// The snapshot in force: a few nanoseconds. Not to be held across an await.
@@ -37,19 +41,11 @@ impl World {
         self.snapshot.store(snapshot);
         self.number.send_replace(number);
     }
-    /// Tells of every new snapshot's number.
-    pub(crate) fn numbers(&self) -> watch::Receiver<u64> {
-        self.number.subscribe()
-    }
     fn tell(&self, snapshot: &Snapshot) {
         self.metrics.set_generation(snapshot.number);
         let expiry = snapshot.identity.expiry();
-        self.metrics.set_expiry("leaf", expiry.leaf);
-        if let Some(issuer) = expiry.issuer {
-            self.metrics.set_expiry("issuer", issuer);
-        }
-        if let Some(root) = expiry.root {
-            self.metrics.set_expiry("root", root);
-        }
+        self.metrics.set_expiry("leaf", Some(expiry.leaf));
+        self.metrics.set_expiry("issuer", expiry.issuer);
+        self.metrics.set_expiry("root", expiry.root);
     }
 }

@@ -131,6 +131,20 @@ pub static EXPIRY: Metric = metric(
     &["what"],
     "Seconds until the certificate in use ends (leaf, issuer, root); negative once it has",
 );
+/// Whether the CA answers.
+pub static CA_REACHABLE: Metric = metric(
+    "countersign_ca_reachable",
+    Kind::Gauge,
+    &[],
+    "Whether who issues the identity answered when last asked (1 or 0); not there where nobody is asked",
+);
+/// How far the clocks are apart.
+pub static CLOCK_SKEW: Metric = metric(
+    "countersign_clock_skew_seconds",
+    Kind::Gauge,
+    &[],
+    "How far this machine's clock is ahead of the CA's, as last measured; negative where it is behind",
+);
 /// Which configuration is in force.
 pub static CONFIG_GENERATION: Metric = metric(
     "countersign_config_generation",
@@ -198,6 +212,8 @@ pub static SIDECAR: &[&Metric] = &[
     &CONNECTIONS,
     &REFUSED_HEADS,
     &EXPIRY,
+    &CA_REACHABLE,
+    &CLOCK_SKEW,
     &CONFIG_GENERATION,
     &DROPPED,
     &BUILD,

@@ -41,8 +41,43 @@ impl Listener {
     }
 }
 
+/// A bound TCP socket that does not listen yet: its port is ours, and whoever calls is refused by the kernel.
+#[derive(Debug)]
+pub struct Reserved {
+    socket: TcpSocket,
+    local: SocketAddr,
+}
+
+impl Reserved {
+    /// Where it will listen: the port is the one the kernel chose if the configuration said 0.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Listens. It fails where somebody else, who reserved it too, was faster.
+    pub fn listen(self) -> Result<Listener, BindError> {
+        let local = self.local;
+        self.socket
+            .listen(BACKLOG)
+            .map(|listener| Listener { listener, local })
+            .map_err(|error| BindError::tcp(local, error))
+    }
+}
+
 /// Binds and listens. A name is resolved, IPv4 first, and its addresses are tried in turn; the first one's error is told.
 pub async fn listen(address: &Address) -> Result<Listener, BindError> {
+    first_of(address, |candidate| reserve_at(candidate)?.listen()).await
+}
+
+/// Binds without listening, of the same addresses the same one.
+pub async fn reserve(address: &Address) -> Result<Reserved, BindError> {
+    first_of(address, reserve_at).await
+}
+
+async fn first_of<T>(
+    address: &Address,
+    take: impl Fn(SocketAddr) -> Result<T, BindError>,
+) -> Result<T, BindError> {
     let (host, port) = match address {
         Address::Tcp { host, port } => (host.as_str(), *port),
         Address::Unix(path) => return Err(BindError::UnixNotHere { path: path.clone() }),
@@ -59,26 +94,28 @@ pub async fn listen(address: &Address) -> Result<Listener, BindError> {
 
     let mut first_error = None;
     for candidate in candidates {
-        match listen_at(candidate) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => first_error = first_error.or(Some(BindError::tcp(candidate, error))),
+        match take(candidate) {
+            Ok(taken) => return Ok(taken),
+            Err(error) => first_error = first_error.or(Some(error)),
         }
     }
     Err(first_error.unwrap_or_else(|| unresolved(io::ErrorKind::NotFound.into())))
 }
 
-fn listen_at(address: SocketAddr) -> io::Result<Listener> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
+fn reserve_at(address: SocketAddr) -> Result<Reserved, BindError> {
+    let bind = || {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        // Connections of an earlier life in TIME_WAIT must not keep the next one from starting.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let local = socket.local_addr()?;
+        Ok(Reserved { socket, local })
     };
-    // Connections of an earlier life in TIME_WAIT must not keep the next one from starting.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    let listener = socket.listen(BACKLOG)?;
-    let local = listener.local_addr()?;
-    Ok(Listener { listener, local })
+    bind().map_err(|error| BindError::tcp(address, error))
 }
 
 /// Binds a unix socket with this mode (such as `0o600`). A socket file that nobody listens on is replaced.

@@ -35,6 +35,28 @@ async fn a_taken_port_names_its_owner() {
 }
 
 #[tokio::test]
+async fn who_calls_a_reserved_port_is_refused_until_somebody_listens() {
+    let reserved = reserve(&tcp("127.0.0.1", 0)).await.unwrap();
+    let at = reserved.local_addr();
+    assert_eq!(
+        TcpStream::connect(at).await.unwrap_err().kind(),
+        io::ErrorKind::ConnectionRefused
+    );
+
+    let listener = reserved.listen().unwrap();
+    assert_eq!(listener.local_addr(), at);
+    TcpStream::connect(at).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_cannot_be_reserved() {
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = held.local_addr().unwrap().port();
+    let error = reserve(&tcp("127.0.0.1", port)).await.unwrap_err();
+    assert_eq!(error.reason(), "address_taken");
+}
+
+#[tokio::test]
 async fn an_address_of_another_machine_and_an_unknown_name_say_so() {
     assert_eq!(
         listen(&tcp("192.0.2.1", 0)).await.unwrap_err().reason(),

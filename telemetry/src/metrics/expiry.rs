@@ -7,7 +7,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 /// The end of each kind of certificate in use.
@@ -27,10 +27,15 @@ impl Expiries {
     }
 
     pub(super) fn set(&self, what: &'static str, at: SystemTime) {
-        self.ends
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(what, at);
+        self.ends().insert(what, at);
+    }
+
+    pub(super) fn unset(&self, what: &'static str) {
+        self.ends().remove(what);
+    }
+
+    fn ends(&self) -> MutexGuard<'_, BTreeMap<&'static str, SystemTime>> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -44,11 +49,7 @@ fn seconds_left(at: SystemTime, now: SystemTime) -> f64 {
 
 impl Collector for Expiries {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let ends = self
-            .ends
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let ends = self.ends().clone();
         let now = SystemTime::now();
         let mut family = encoder.encode_descriptor(
             self.metric.family(),

@@ -9,6 +9,7 @@
 mod labels;
 
 mod expiry;
+mod known;
 mod process;
 
 mod ca;
@@ -18,6 +19,7 @@ pub use ca::CaMetrics;
 use crate::label::{self, Direction, Verdict};
 use crate::names::{self, Metric, OTHER};
 use expiry::Expiries;
+use known::Known;
 use labels::{Capped, Labels};
 use prometheus_client::encoding::{EncodeMetric, text};
 use prometheus_client::metrics::counter::Counter;
@@ -84,6 +86,8 @@ pub struct SidecarMetrics {
     dropped: Family<Labels, Counter>,
     generation: Gauge,
     expiries: Arc<Expiries>,
+    reachable: Arc<Known>,
+    skew: Arc<Known>,
     listeners: Capped,
     services: Capped,
     peers: Capped,
@@ -99,7 +103,11 @@ impl SidecarMetrics {
     pub fn new() -> Arc<Self> {
         let mut registry = Registry::default();
         let expiries = Arc::new(Expiries::of(&names::EXPIRY));
+        let reachable = Arc::new(Known::of(&names::CA_REACHABLE));
+        let skew = Arc::new(Known::of(&names::CLOCK_SKEW));
         registry.register_collector(Box::new(expiries.clone()));
+        registry.register_collector(Box::new(reachable.clone()));
+        registry.register_collector(Box::new(skew.clone()));
         registry.register_collector(Box::new(process::Process));
         let version = Labels::new(&names::BUILD, [env!("CARGO_PKG_VERSION").into()]);
         registry.register(names::BUILD.family(), names::BUILD.help, Info::new(version));
@@ -118,6 +126,8 @@ impl SidecarMetrics {
             generation: family(&mut registry, &names::CONFIG_GENERATION, Gauge::default()),
             dropped: family(&mut registry, &names::DROPPED, Family::default()),
             expiries,
+            reachable,
+            skew,
             listeners: Capped::new(VALUES_MAX),
             services: Capped::new(VALUES_MAX),
             peers: Capped::new(VALUES_MAX),
@@ -251,8 +261,23 @@ impl SidecarMetrics {
     }
 
     /// Says when the certificate in use (`leaf`, `issuer`, `root`) ends; the seconds left are computed at every scrape.
-    pub fn set_expiry(&self, what: &'static str, at: SystemTime) {
-        self.expiries.set(what, at);
+    /// `None`: there is none.
+    pub fn set_expiry(&self, what: &'static str, at: Option<SystemTime>) {
+        match at {
+            Some(at) => self.expiries.set(what, at),
+            None => self.expiries.unset(what),
+        }
+    }
+
+    /// Says whether who issues the identity answered when last asked; `None`: nobody is asked.
+    pub fn set_ca_reachable(&self, reachable: Option<bool>) {
+        self.reachable
+            .set(reachable.map(|yes| f64::from(u8::from(yes))));
+    }
+
+    /// Says how far this machine's clock is ahead of the CA's, in seconds; `None`: not measured.
+    pub fn set_clock_skew(&self, ahead_s: Option<f64>) {
+        self.skew.set(ahead_s);
     }
 
     /// Says which snapshot is in force.

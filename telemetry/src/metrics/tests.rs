@@ -32,7 +32,9 @@ fn used() -> Arc<SidecarMetrics> {
     metrics.denied("staging stays out", "denied_by_rule");
     metrics.handshake("server", "ok", "X25519MLKEM768");
     metrics.refused_head("bare_lf");
-    metrics.set_expiry("leaf", SystemTime::now() + Duration::from_secs(3600));
+    metrics.set_expiry("leaf", Some(SystemTime::now() + Duration::from_secs(3600)));
+    metrics.set_ca_reachable(Some(true));
+    metrics.set_clock_skew(Some(-1.5));
     metrics.set_generation(7);
     metrics.dropped(names::DROPPED_ACCESS_LOG).add(2);
     metrics
@@ -189,4 +191,34 @@ fn two_sidecars_of_one_process_count_apart() {
         lines(&other.encode(), "countersign_refused_heads_total").len(),
         0
     );
+}
+
+#[test]
+fn what_is_not_known_is_not_zero() {
+    let metrics = SidecarMetrics::new();
+    metrics.set_ca_reachable(Some(false));
+    metrics.set_clock_skew(Some(40.25));
+    metrics.set_expiry("issuer", Some(SystemTime::now()));
+    let text = metrics.encode();
+    assert_eq!(
+        lines(&text, "countersign_ca_reachable "),
+        ["countersign_ca_reachable 0.0"]
+    );
+    assert_eq!(
+        lines(&text, "countersign_clock_skew_seconds "),
+        ["countersign_clock_skew_seconds 40.25"]
+    );
+    assert_eq!(lines(&text, "countersign_expiry_seconds{").len(), 1);
+
+    metrics.set_ca_reachable(None);
+    metrics.set_clock_skew(None);
+    metrics.set_expiry("issuer", None);
+    let text = metrics.encode();
+    for name in [
+        "countersign_ca_reachable ",
+        "countersign_clock_skew_seconds ",
+        "countersign_expiry_seconds{",
+    ] {
+        assert_eq!(lines(&text, name), [""; 0], "{name}");
+    }
 }

@@ -112,8 +112,8 @@ impl FilesSource {
         self.watch(|_| {}).await;
     }
 
-    /// Watches until dropped: polls twice a second, compares contents, takes a complete new set as one generation, logs what
-    /// it refuses and keeps the old one. Reports each outcome to `report`.
+    /// Watches until dropped: polls twice a second, compares contents, takes a complete new set as one generation, says
+    /// of itself what it refuses and keeps the old one. Reports each outcome to `report`.
     pub async fn watch(self, report: impl Fn(Result<u64, &FilesError>) + Send) {
         let FilesSource {
             paths,
@@ -166,10 +166,6 @@ fn tell(mut seen: Seen, error: &FilesError, report: &impl Fn(Result<u64, &FilesE
     seen.refusal = match seen.refusal {
         Refusal::Told(told) if told == text => Refusal::Told(told),
         Refusal::Suspected(suspected) if suspected == text => {
-            tracing::warn!(
-                reason = error.reason(),
-                "new identity files refused, the old ones stay: {text}"
-            );
             report(Err(error));
             Refusal::Told(text)
         }
@@ -183,7 +179,7 @@ fn failed(reason: &'static str, text: &str) -> State {
     State {
         why: Some(Why {
             reason,
-            text: text.to_owned(),
+            text: format!("new identity files refused, the old ones stay: {text}"),
         }),
         ..State::default()
     }

@@ -1,0 +1,31 @@
+//! A source of identity at work: it renews in the background until it is let go.
+
+use identity::Current;
+use identity::source::{Source, Standing};
+use tokio::task::JoinHandle;
+
+/// A source at work. Dropping it ends it.
+pub(crate) struct Attached {
+    /// Its generations.
+    pub(crate) current: Current,
+    /// What it says of itself, and is told.
+    pub(crate) standing: Standing,
+    running: JoinHandle<()>,
+}
+
+impl Attached {
+    /// Sets it to work. Needs a tokio runtime.
+    pub(crate) fn start(source: Source) -> Self {
+        Self {
+            current: source.current(),
+            standing: source.standing(),
+            running: tokio::spawn(source.run()),
+        }
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
