@@ -5,6 +5,7 @@
 //! 1. It starts whole or not at all: no listener takes a connection before all are bound and the authority answers.
 //! 2. After [`Running::end`] its addresses and its folder are free.
 
+use crate::admin;
 use crate::authority_server::{AuthorityServer, Grants};
 use crate::dir::Dir;
 use crate::serve::{self, Limits};
@@ -17,11 +18,15 @@ use daemon::drain::{self, Drain, Draining};
 use daemon::health::Health;
 use daemon::pages::{self, Page, Request};
 use http::StatusCode;
+use std::fs::DirBuilder;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use telemetry::CaMetrics;
 use telemetry::names::METRICS_CONTENT_TYPE;
+use tokio::net::UnixListener;
 
 /// How long a handshake may take: two round trips and a lost packet take three seconds.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -43,6 +48,7 @@ pub struct Running {
 /// The sockets of one CA, bound and not yet open.
 struct Bound {
     calls: Listener,
+    admin: UnixListener,
     metrics: Listener,
     health: Listener,
 }
@@ -81,6 +87,7 @@ impl Bound {
     async fn of(config: &wanted::Ca) -> Result<Self, StartError> {
         Ok(Bound {
             calls: listen("listen", &config.listen).await?,
+            admin: listen_for_operators(&config.admin_socket)?,
             metrics: listen("metrics.listen", &config.metrics).await?,
             health: listen("health.listen", &config.health).await?,
         })
@@ -90,6 +97,18 @@ impl Bound {
 async fn listen(key: &'static str, address: &Address) -> Result<Listener, StartError> {
     let bound = bind::listen(address).await;
     bound.map_err(|source| StartError::Bind { key, source })
+}
+
+/// Makes the folder too if only that is missing: `/run` is empty whenever the machine has started.
+fn listen_for_operators(path: &Path) -> Result<UnixListener, StartError> {
+    if let Some(folder) = path.parent() {
+        // It may be there already. If it cannot be made, binding says that it is missing.
+        let _ = DirBuilder::new().mode(0o700).create(folder);
+    }
+    bind::unix(path, 0o600).map_err(|source| StartError::Bind {
+        key: "admin.socket",
+        source,
+    })
 }
 
 impl Running {
@@ -116,6 +135,8 @@ impl Running {
         };
         let (task, watch) = (serve::serve, call_drain.clone());
         call_drain.track(task(bound.calls, watch, Arc::clone(&server), limits));
+        let (task, watch) = (admin::serve, call_drain.clone());
+        call_drain.track(task(bound.admin, watch, Arc::clone(&server)));
         let (task, watch) = (upkeep::run, call_drain.clone());
         call_drain.track(task(server, watch, Arc::clone(&health)));
         serve_health(bound.health, &page_drain, Arc::clone(&health));
@@ -134,6 +155,8 @@ impl Running {
         ] {
             tracing::info!(listener, %address, "listening on {address}");
         }
+        let socket = config.admin_socket.display();
+        tracing::info!(listener = "admin", %socket, "operators are heard on {socket}");
         let domain = &config.trust_domain;
         tracing::info!(trust_domain = %domain, "started; the ca of {domain}");
     }
