@@ -96,6 +96,18 @@ impl<T> Queue<T> {
         self.changed.notify_all();
     }
 
+    /// Like `close`, and lets go of what is within: for when nobody serves any more.
+    pub(super) fn abandon(&self) {
+        let left = {
+            let mut state = self.lock();
+            state.closed = true;
+            std::mem::take(&mut state.waiting)
+        };
+        self.changed.notify_all();
+        // Outside the lock: whoever waits for it is woken.
+        drop(left);
+    }
+
     /// Nothing that happens under this lock can leave a queue half changed, so a panic elsewhere does not spoil it.
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -141,8 +141,8 @@ pub(super) fn list(
 ) -> rusqlite::Result<Page> {
     // A page begins behind the last (end, index) of the one before, but never with what has ended since.
     let (end_s, index) = match after {
-        Some((end_s, index)) if end_s >= now_s => (end_s, index as i64),
-        _ => (now_s, -1),
+        Some((end_s, index)) if end_s >= now_s => (clamped(end_s), clamped(index)),
+        _ => (clamped(now_s), -1),
     };
     let limit = bounded(limit);
     let listed: Vec<Listed> = match of {

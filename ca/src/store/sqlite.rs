@@ -73,6 +73,8 @@ impl Store {
     pub fn open(dir: &Path, domain: &TrustDomain) -> Result<Self, StoreError> {
         let folder = dir.join(FOLDER);
         let lock = own(&folder)?;
+        // What was just made must be there after a crash: a record that is on the platter in a folder that is not, is lost.
+        disk::sync(dir)?;
         let path = folder.join(DATABASE);
         make_private(&path)?;
         let connection = schema::open_writer(&path, domain)?;

@@ -19,8 +19,18 @@ pub(super) struct Job {
     pub(super) answer: oneshot::Sender<Result<Done, Refused>>,
 }
 
+/// However the writer ends, nobody is left waiting for it: a panic must not make the CA silent.
+struct Last<'a>(&'a Queue<Job>);
+
+impl Drop for Last<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
 /// Until the queue is closed and empty.
 pub(super) fn run(connection: &Connection, queue: &Queue<Job>) {
+    let _last = Last(queue);
     let mut was_full = false;
     while let Some(jobs) = queue.take(BATCH_MAX) {
         if was_full {
@@ -66,4 +76,47 @@ fn together(connection: &Connection, jobs: &[Job]) -> Result<Vec<Result<Done, Re
         let _ = connection.execute_batch("ROLLBACK");
     }
     Ok(done?)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    use super::*;
+    use crate::store::queue::Class;
+    use crate::token::Terms;
+    use crate::token::TokenHash;
+    use config::SpiffeId;
+
+    fn job() -> (Job, oneshot::Receiver<Result<Done, Refused>>) {
+        let id = SpiffeId::parse("spiffe://shop.example/orders").unwrap();
+        let work = Work::CreateToken {
+            token: TokenHash::from_bytes([1; 32]),
+            terms: Terms::new(id, std::time::Duration::from_secs(60), 1).unwrap(),
+            now_s: 1000,
+        };
+        let (answer, answered) = oneshot::channel();
+        (Job { work, answer }, answered)
+    }
+
+    #[test]
+    fn when_the_writer_dies_whoever_waits_and_whoever_comes_is_told() {
+        let queue = Queue::new(9);
+        let (waiting, mut answered) = job();
+        queue.push(Class::Joins, waiting).unwrap();
+
+        let died = std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let _last = Last(&queue);
+                panic!("as a test wants it");
+            });
+            writer.join().is_err()
+        });
+
+        assert!(died);
+        assert_eq!(
+            answered.try_recv(),
+            Err(oneshot::error::TryRecvError::Closed)
+        );
+        assert_eq!(queue.push(Class::Joins, job().0), Err(Fault::Closed));
+    }
 }

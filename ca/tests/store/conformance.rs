@@ -2,7 +2,8 @@
 
 use crate::fixture::*;
 use countersign_ca::store::{
-    Contested, LIST_MAX, Ledger, Refused, StatementRefused, StatementSignature, StoredStatement,
+    Contested, LIST_MAX, Ledger, Page, Refused, StatementRefused, StatementSignature,
+    StoredStatement,
 };
 use countersign_ca::{
     Entry, Ground, LineageRefused, Mark, Revoked, TokenRefused, leaf_hash, running_hash,
@@ -40,6 +41,7 @@ engines!(
     the_record_has_no_gaps_and_its_hash_can_be_computed_again,
     lists_are_paged_soonest_end_first_without_what_has_ended,
     a_list_of_one_identity_has_no_other,
+    a_list_from_beyond_everything_is_empty,
     the_first_to_end_is_one_that_none_replaced,
     statements_are_kept_in_their_order_with_their_signatures,
     many_at_once_are_all_served,
@@ -441,6 +443,24 @@ async fn lists_are_paged_soonest_end_first_without_what_has_ended(store: &impl L
         .list(None, at(9000), Some((2000, 3)), LIST_MAX + 1)
         .await;
     assert_eq!(none.unwrap().listed, []);
+}
+
+async fn a_list_from_beyond_everything_is_empty(store: &impl Ledger) {
+    let kept = store.create_token(token(1), terms(ORDERS, 600, 1), at(1000));
+    kept.await.unwrap();
+    let recorded = store.join(join(1, leaf(1, ORDERS, 11, 1000)));
+    recorded.await.unwrap();
+    let end_s = 1000 + LEAF_TTL_S;
+
+    for after in [
+        (end_s, u64::MAX),
+        (end_s, 1 << 63),
+        (1 << 63, 0),
+        (u64::MAX, u64::MAX),
+    ] {
+        let page = store.list(None, at(1000), Some(after), 10).await;
+        assert_eq!(page, Ok(Page::default()), "{after:?}");
+    }
 }
 
 async fn a_list_of_one_identity_has_no_other(store: &impl Ledger) {
