@@ -103,6 +103,10 @@ fn interface(host: &str) -> Result<IpAddr, String> {
 fn unix(path: &str) -> Result<Address, NameError> {
     let why = if !path.starts_with('/') {
         "a unix socket needs an absolute path, such as `unix:/run/app.sock`".into()
+    } else if path.starts_with("//") {
+        // A URI has its host there, and a socket has none.
+        "has two slashes where one or three belong: `unix:/run/app.sock` or `unix:///run/app.sock`"
+            .into()
     } else if path.len() > UNIX_PATH_BYTES_MAX {
         format!(
             "the path of a unix socket has at most {UNIX_PATH_BYTES_MAX} bytes, this one has {}",
@@ -284,6 +288,10 @@ mod tests {
             (
                 "unix:app.sock",
                 "a unix socket needs an absolute path, such as `unix:/run/app.sock`",
+            ),
+            (
+                "unix://run/app.sock",
+                "has two slashes where one or three belong: `unix:/run/app.sock` or `unix:///run/app.sock`",
             ),
         ] {
             assert_eq!(

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use countersign_config::sidecar::{LogTarget, Protocol, Sidecar, Source};
-use countersign_config::{Address, SpiffeId};
+use countersign_config::{Address, SpiffeId, TrustDomain};
 use std::path::Path;
 use std::time::Duration;
 
@@ -366,22 +366,61 @@ const FILES: &str = "  files: { certificate: svid.pem, key: key.pem, bundle: bun
 const CA: &str = "  ca: { address: \"ca:8443\", bundle: b.pem, joinToken: { file: token } }\n";
 
 #[test]
-fn an_identity_from_elsewhere_than_files_is_not_supported_yet_and_asks_for_no_files() {
-    for (source, keys) in [
-        (CA.to_owned(), 1),
-        (format!("{CA}  stateDir: memory\n"), 2),
-        (
-            "  workloadApi: { socket: \"unix:///run/agent.sock\" }\n".to_owned(),
-            1,
-        ),
-        ("  workloadApi: {}\n".to_owned(), 1),
-    ] {
+fn an_identity_from_a_ca_is_not_supported_yet_and_asks_for_no_files() {
+    for (source, keys) in [(CA.to_owned(), 1), (format!("{CA}  stateDir: memory\n"), 2)] {
         let found = identity(&source);
         assert_eq!(found.len(), keys, "{source}: {found:?}");
         assert!(
             found.iter().all(|finding| finding.contains(NOT_YET)),
             "{found:?}"
         );
+    }
+}
+
+#[test]
+fn a_workload_api_has_a_socket_or_the_environment_s_and_names_whom_it_may_bring_along() {
+    let of = |source: &str| {
+        let text = format!("identity:\n  trustDomain: shop.example\n  workloadApi: {source}\n");
+        let sidecar = read(&text).unwrap();
+        assert!(sidecar.identity.federated.is_empty());
+        let Source::WorkloadApi(api) = sidecar.identity.source else {
+            panic!("not a Workload API: {:?}", sidecar.identity.source)
+        };
+        (api.socket, api.federated)
+    };
+    assert_eq!(of("{}"), (None, Vec::new()));
+    let (socket, federated) = of(
+        "{ socket: \"unix:///run/agent.sock\" }\n  federated: [{ trustDomain: a.example }, { trustDomain: b.example }]",
+    );
+    assert_eq!(socket.as_deref(), Some(Path::new("/run/agent.sock")));
+    let federated: Vec<&str> = federated.iter().map(TrustDomain::as_str).collect();
+    assert_eq!(federated, ["a.example", "b.example"]);
+}
+
+#[test]
+fn roots_of_others_are_in_files_unless_a_workload_api_brings_them() {
+    let api = "  workloadApi: {}\n";
+    for (source, finding) in [
+        (
+            format!("{FILES}  federated: [{{ trustDomain: a.example }}]\n"),
+            "2:15: identity.federated[0]: `bundle` is missing; add `bundle: partner.pem`",
+        ),
+        (
+            format!("{api}  federated: [{{ trustDomain: a.example, bundle: a.pem }}]\n"),
+            "2:49: identity.federated[0].bundle: stands beside `workloadApi`, which brings the roots along; remove it, and federate the workload's registration with that trust domain",
+        ),
+        (
+            format!(
+                "{api}  federated: [{{ trustDomain: a.example }}, {{ trustDomain: a.example }}]\n"
+            ),
+            "2:58: identity.federated[1].trustDomain: `a.example` is federated twice; put all of its roots into one bundle",
+        ),
+        (
+            format!("{api}  stateDir: memory\n"),
+            "2:13: identity.stateDir: not supported yet; remove it",
+        ),
+    ] {
+        assert_eq!(identity(&source), [finding]);
     }
 }
 

@@ -17,7 +17,7 @@ pub struct Identity {
     pub trust_domain: TrustDomain,
     /// Where key, certificate and bundle come from.
     pub source: Source,
-    /// Bundles of other trust domains; no domain twice, never its own.
+    /// Bundles of other trust domains; no domain twice, never its own. None of a [`WorkloadApi`], which brings them along.
     pub federated: Vec<Federated>,
 }
 
@@ -59,7 +59,7 @@ const STATE_DIR: Key<Kept> = Key::new(
 )
 .optional()
 .example("/var/lib/countersign");
-pub(super) const FEDERATED: Key<List<Map<Federated>>> = Key::new(
+pub(super) const FEDERATED: Key<List<Map<Other>>> = Key::new(
     "federated",
     "Other trust domains whose workloads may be believed. Without it only the own domain is.",
 )
@@ -76,7 +76,7 @@ impl Noun for Identity {
             FILES.about,
             CA.about.later(),
             STATE_DIR.about.later(),
-            WORKLOAD_API.about.later(),
+            WORKLOAD_API.about,
             FEDERATED.about,
         ],
     };
@@ -88,10 +88,19 @@ impl Noun for Identity {
             source(&fields, value),
             fields.maybe(&FEDERATED),
         );
+        let (mut source, others) = (source?, federated?.unwrap_or_default());
+        let at = value.each(FEDERATED.about.name);
+        let federated = match &mut source {
+            Source::WorkloadApi(api) => {
+                api.federated = domains(others, &at)?;
+                Vec::new()
+            }
+            Source::Files(_) | Source::Ca { .. } => with_bundles(others, &at)?,
+        };
         Ok(Self {
             trust_domain: trust_domain?,
-            source: source?,
-            federated: federated?.unwrap_or_default(),
+            source,
+            federated,
         })
     }
 
@@ -102,11 +111,54 @@ impl Noun for Identity {
             Source::Ca { ca, state } => pairs.extend([CA.show(ca), STATE_DIR.show(state)]),
             Source::WorkloadApi(api) => pairs.push(WORKLOAD_API.show(api)),
         }
-        if !self.federated.is_empty() {
-            pairs.push(FEDERATED.show(&self.federated));
+        let others: Vec<Other> = match &self.source {
+            Source::WorkloadApi(api) => api.federated.iter().map(Other::of_domain).collect(),
+            Source::Files(_) | Source::Ca { .. } => {
+                self.federated.iter().map(Other::of_file).collect()
+            }
+        };
+        if !others.is_empty() {
+            pairs.push(FEDERATED.show(&others));
         }
         object(pairs)
     }
+}
+
+/// Other trust domains, each with the file of its roots.
+fn with_bundles(others: Vec<Other>, at: &[Value<'_>]) -> Read<Vec<Federated>> {
+    let each = others.into_iter().zip(at).map(|(other, at)| {
+        let missing = || {
+            let help = format!("add `bundle: {}`", OTHER_BUNDLE.about.example);
+            at.note("`bundle` is missing", help)
+        };
+        Ok(Federated {
+            bundle: other.bundle.ok_or_else(missing)?,
+            trust_domain: other.trust_domain,
+        })
+    });
+    every(each)
+}
+
+/// Other trust domains whose roots come with the identity.
+fn domains(others: Vec<Other>, at: &[Value<'_>]) -> Read<Vec<TrustDomain>> {
+    let each =
+        others
+            .into_iter()
+            .zip(at)
+            .map(|(other, at)| match at.get(OTHER_BUNDLE.about.name) {
+                None => Ok(other.trust_domain),
+                Some(bundle) => Err(bundle.note(
+                    "stands beside `workloadApi`, which brings the roots along",
+                    "remove it, and federate the workload's registration with that trust domain",
+                )),
+            });
+    every(each)
+}
+
+/// All of them, or a proof that something was noted, and everything was.
+fn every<T>(each: impl Iterator<Item = Read<T>>) -> Read<Vec<T>> {
+    let all: Vec<Read<T>> = each.collect();
+    all.into_iter().collect()
 }
 
 /// The source that is written, and no other; a state directory belongs to the CA's.
@@ -145,11 +197,36 @@ pub(super) const OTHER_DOMAIN: Key<As<TrustDomain>> = Key::new(
 .example("partner.example");
 const OTHER_BUNDLE: Key<File> = Key::new(
     "bundle",
-    "Its roots, PEM. They vouch for this domain's identities and no others.",
+    "Its roots, PEM. They vouch for this domain's identities and no others. Only with `workloadApi` it is left out: there the \
+     roots come with the identity.",
 )
+.optional()
+.typical()
 .example("partner.pem");
 
-impl Noun for Federated {
+/// Another trust domain as it is written: whether its roots are in a file is for the source to say.
+pub(super) struct Other {
+    trust_domain: TrustDomain,
+    bundle: Option<PathBuf>,
+}
+
+impl Other {
+    fn of_domain(trust_domain: &TrustDomain) -> Self {
+        Other {
+            trust_domain: trust_domain.clone(),
+            bundle: None,
+        }
+    }
+
+    fn of_file(federated: &Federated) -> Self {
+        Other {
+            trust_domain: federated.trust_domain.clone(),
+            bundle: Some(federated.bundle.clone()),
+        }
+    }
+}
+
+impl Noun for Other {
     const ELEMENT: &'static Element = &Element {
         name: "federated",
         any_of: &[],
@@ -159,7 +236,7 @@ impl Noun for Federated {
 
     fn read(value: &Value<'_>) -> Read<Self> {
         let fields = value.fields(Self::ELEMENT)?;
-        let (trust_domain, bundle) = (fields.take(&OTHER_DOMAIN), fields.take(&OTHER_BUNDLE));
+        let (trust_domain, bundle) = (fields.take(&OTHER_DOMAIN), fields.maybe(&OTHER_BUNDLE));
         Ok(Self {
             trust_domain: trust_domain?,
             bundle: bundle?,
@@ -167,9 +244,8 @@ impl Noun for Federated {
     }
 
     fn show(&self) -> Json {
-        object([
-            OTHER_DOMAIN.show(&self.trust_domain),
-            OTHER_BUNDLE.show(&self.bundle),
-        ])
+        let mut pairs = vec![OTHER_DOMAIN.show(&self.trust_domain)];
+        pairs.extend(self.bundle.as_ref().map(|bundle| OTHER_BUNDLE.show(bundle)));
+        object(pairs)
     }
 }

@@ -7,7 +7,7 @@ use crate::form::{As, File, Map, Noun, Reach, Text, check_path, object, path_tex
 use crate::key::{Form, Key, not_yet};
 use crate::notes::Read;
 use crate::read::Value;
-use crate::{Address, NameError};
+use crate::{Address, NameError, TrustDomain};
 use serde_json::Value as Json;
 use std::path::{Path, PathBuf};
 
@@ -72,6 +72,8 @@ pub enum State {
 pub struct WorkloadApi {
     /// Its socket, absolute; `None`: the one that SPIFFE_ENDPOINT_SOCKET names in the environment.
     pub socket: Option<PathBuf>,
+    /// Other trust domains whose roots it may bring along; no domain twice, never the own.
+    pub federated: Vec<TrustDomain>,
 }
 
 const CERTIFICATE: Key<File> = Key::new(
@@ -300,7 +302,9 @@ impl Noun for WorkloadApi {
 
     fn read(value: &Value<'_>) -> Read<Self> {
         let socket = value.fields(Self::ELEMENT)?.maybe(&API_SOCKET)?;
-        Ok(Self { socket })
+        // Which others are believed stands beside it.
+        let federated = Vec::new();
+        Ok(Self { socket, federated })
     }
 
     fn show(&self) -> Json {

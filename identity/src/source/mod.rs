@@ -22,12 +22,15 @@ use crate::Current;
 use config::sidecar::{Identity, Source as Wanted};
 use files::{FilesError, FilesSource};
 use std::fmt;
+use workload_api::{EndpointError, WorkloadApiSource};
 
 /// Where the identity comes from.
 #[derive(Debug)]
 pub enum Source {
     /// PEM files that somebody else renews.
     Files(FilesSource),
+    /// A SPIFFE Workload API issues and renews it.
+    WorkloadApi(WorkloadApiSource),
 }
 
 /// Why there is no source: nothing that waiting would mend.
@@ -36,6 +39,8 @@ pub enum Source {
 pub enum SourceError {
     /// The files are not fit.
     Files(FilesError),
+    /// Neither the configuration nor the environment says where the Workload API is.
+    Endpoint(EndpointError),
     /// No document names this yet: the configuration refuses it first.
     NotSupported(&'static str),
 }
@@ -51,7 +56,11 @@ impl Source {
                     .map_err(SourceError::Files)
             }
             Wanted::Ca { .. } => Err(SourceError::NotSupported("ca")),
-            Wanted::WorkloadApi(_) => Err(SourceError::NotSupported("workloadApi")),
+            Wanted::WorkloadApi(api) => {
+                WorkloadApiSource::open(&identity.trust_domain, api, |name| std::env::var_os(name))
+                    .map(Source::WorkloadApi)
+                    .map_err(SourceError::Endpoint)
+            }
         }
     }
 
@@ -59,6 +68,7 @@ impl Source {
     pub fn current(&self) -> Current {
         match self {
             Source::Files(files) => files.current(),
+            Source::WorkloadApi(api) => api.current(),
         }
     }
 
@@ -66,6 +76,7 @@ impl Source {
     pub fn standing(&self) -> Standing {
         match self {
             Source::Files(files) => files.standing(),
+            Source::WorkloadApi(api) => api.standing(),
         }
     }
 
@@ -73,6 +84,7 @@ impl Source {
     pub async fn run(self) {
         match self {
             Source::Files(files) => files.run().await,
+            Source::WorkloadApi(api) => api.run().await,
         }
     }
 }
@@ -82,6 +94,7 @@ impl SourceError {
     pub fn reason(&self) -> &'static str {
         match self {
             SourceError::Files(why) => why.reason(),
+            SourceError::Endpoint(why) => why.reason(),
             SourceError::NotSupported(_) => "not_supported",
         }
     }
@@ -91,6 +104,7 @@ impl fmt::Display for SourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SourceError::Files(why) => why.fmt(f),
+            SourceError::Endpoint(why) => why.fmt(f),
             SourceError::NotSupported(key) => {
                 write!(f, "identity.{key}: not supported yet; use `files`")
             }
@@ -102,7 +116,7 @@ impl std::error::Error for SourceError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             SourceError::Files(why) => std::error::Error::source(why),
-            SourceError::NotSupported(_) => None,
+            SourceError::Endpoint(_) | SourceError::NotSupported(_) => None,
         }
     }
 }

@@ -12,8 +12,12 @@
 //!    leaf ends.
 //! 4. However fast the agent sends, a message is judged once a second at most; an equal one makes no generation.
 
+mod endpoint;
+
 mod answer;
 mod call;
+
+pub use endpoint::EndpointError;
 
 pub use answer::{AnswerRefused, MESSAGE_BYTES_MAX, RootsRefused};
 pub use call::CallError;
@@ -25,7 +29,9 @@ use crate::{Boot, Current, Due, Retry};
 use answer::{Judged, Unmet, judge};
 use call::Answers;
 use config::TrustDomain;
+use config::sidecar::WorkloadApi;
 use rustls::pki_types::UnixTime;
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -134,6 +140,22 @@ impl Until {
 }
 
 impl WorkloadApiSource {
+    /// A source of what the configuration says; `environment` is asked for what it leaves open. Asks no agent yet.
+    pub fn open(
+        trust_domain: &TrustDomain,
+        configured: &WorkloadApi,
+        environment: impl FnOnce(&str) -> Option<OsString>,
+    ) -> Result<Self, EndpointError> {
+        Ok(WorkloadApiSource::new(Wanted {
+            socket: match &configured.socket {
+                Some(socket) => socket.clone(),
+                None => endpoint::from_environment(environment)?,
+            },
+            trust_domain: trust_domain.clone(),
+            federated: configured.federated.clone(),
+        }))
+    }
+
     /// A source that is nobody yet. It asks nobody before it runs.
     pub fn new(wanted: Wanted) -> Self {
         WorkloadApiSource {
