@@ -9,6 +9,7 @@
     reason = "each test target uses its own part of it"
 )]
 
+pub mod agent;
 pub mod app;
 pub mod client;
 pub mod http;

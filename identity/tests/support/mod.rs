@@ -1,10 +1,14 @@
 //! From what is minted to what identity takes.
 #![allow(
     dead_code,
+    unreachable_pub,
     clippy::unwrap_used,
+    clippy::expect_used,
     reason = "each test file uses its part; a panic is the report"
 )]
 
+/// Shared with the tests of whole systems.
+#[path = "../../../tests/support/agent.rs"]
 pub(crate) mod agent;
 
 use config::{SpiffeId, TrustDomain};

@@ -272,24 +272,13 @@ impl WorkloadApiSource {
         self.unmet = unmet;
     }
 
-    /// Says why there is nothing newer; the same again is no news.
+    /// Says why there is nothing newer, and when to try again.
     fn failed(&mut self, error: &WorkloadApiError) {
         self.retry = self.retry.failed(boot_now(), chance());
         let why = Why {
             reason: error.reason(),
             text: error.to_string(),
         };
-        if self.standing.load().why.as_ref() != Some(&why) {
-            let kept = match self.number {
-                0 => "there is none yet",
-                _ => "the old one stays",
-            };
-            tracing::warn!(
-                reason = why.reason,
-                "no newer identity, {kept}: {}",
-                why.text
-            );
-        }
         self.standing.tell(State {
             why: Some(why),
             reachable: Some(error.was_answered()),

@@ -1,11 +1,10 @@
 //! An agent that says what a test tells it to, byte by byte.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::{HeaderMap, Request, Response};
-use http_body::{Body, Frame};
-use hyper::body::Incoming;
+use hyper::body::{Body, Frame, Incoming};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
+use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use std::convert::Infallible;
@@ -17,15 +16,15 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
 /// Listens until it is dropped; what it accepted ends with it.
-pub(crate) struct Agent {
+pub struct Agent {
     calls: UnboundedReceiver<Call>,
     _tasks: JoinSet<()>,
 }
 
 /// A call of `FetchX509SVID` that waits for what it is told.
-pub(crate) struct Call {
-    pub(crate) path: String,
-    pub(crate) headers: HeaderMap,
+pub struct Call {
+    pub path: String,
+    pub headers: HeaderMap,
     frames: UnboundedSender<Frame<Bytes>>,
 }
 
@@ -45,9 +44,9 @@ impl Body for Frames {
 
 impl Agent {
     /// Takes over the path from whoever was there.
-    pub(crate) fn at(path: &Path) -> Self {
+    pub fn at(path: &Path) -> Self {
         let _ = std::fs::remove_file(path);
-        let listener = UnixListener::bind(path).unwrap();
+        let listener = UnixListener::bind(path).expect("a socket of a test");
         let (told, calls) = unbounded_channel();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
@@ -78,37 +77,37 @@ impl Agent {
     }
 
     /// The next call that comes in.
-    pub(crate) async fn call(&mut self) -> Call {
-        self.calls.recv().await.unwrap()
+    pub async fn call(&mut self) -> Call {
+        self.calls.recv().await.expect("the listener lives as long")
     }
 }
 
 impl Call {
     /// Bytes as they are.
-    pub(crate) fn bytes(&self, bytes: impl Into<Bytes>) {
+    pub fn bytes(&self, bytes: impl Into<Bytes>) {
         // The other side may have gone away, which is its right.
         let _ = self.frames.send(Frame::data(bytes.into()));
     }
 
     /// A whole message.
-    pub(crate) fn message(&self, message: &impl Message) {
+    pub fn message(&self, message: &impl Message) {
         self.bytes(framed(&message.encode_to_vec()));
     }
 
     /// The end, with a status.
-    pub(crate) fn status(self, code: i32, text: &str) {
+    pub fn status(self, code: i32, text: &str) {
         let mut trailers = HeaderMap::new();
         trailers.insert("grpc-status", code.into());
-        trailers.insert("grpc-message", text.parse().unwrap());
+        trailers.insert("grpc-message", text.parse().expect("a header's text"));
         let _ = self.frames.send(Frame::trailers(trailers));
     }
 }
 
 /// A message as gRPC has it on the wire.
-pub(crate) fn framed(message: &[u8]) -> Bytes {
+pub fn framed(message: &[u8]) -> Bytes {
     let mut bytes = BytesMut::with_capacity(message.len() + 5);
     bytes.put_u8(0);
-    bytes.put_u32(message.len().try_into().unwrap());
+    bytes.put_u32(u32::try_from(message.len()).expect("a message of a test"));
     bytes.put_slice(message);
     bytes.freeze()
 }
