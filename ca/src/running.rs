@@ -157,8 +157,7 @@ impl Running {
         }
         let socket = config.admin_socket.display();
         tracing::info!(listener = "admin", %socket, "operators are heard on {socket}");
-        let domain = &config.trust_domain;
-        tracing::info!(trust_domain = %domain, "started; the ca of {domain}");
+        tracing::info!(trust_domain = %config.trust_domain, "started");
     }
 
     /// Where workloads ask for certificates.

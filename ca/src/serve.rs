@@ -36,6 +36,8 @@ const CONNECTIONS_MAX: usize = 20_000;
 const STRANGER_AGE_MAX: Duration = Duration::from_secs(60);
 /// How long calls under way may still take when a connection is asked to end.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long handshakes under way may still take then.
+const LAST_HANDSHAKES: Duration = Duration::from_secs(1);
 /// Calls at a time on one connection: a renewal, a stream and the statements, and some more.
 const CALLS_MAX: u32 = 16;
 /// Resets that wait to be worked off, before the connection is closed.
@@ -75,7 +77,7 @@ pub async fn serve<L: Ledger + 'static>(
             let (Ok(handshake), Ok(_place)) = (handshake, place) else {
                 return;
             };
-            if let Some(tls) = shake_hands(stream, peer, &server, limits).await {
+            if let Some(tls) = shake_hands(stream, peer, &server, limits, &draining).await {
                 drop(handshake);
                 answer(tls, peer, server, draining).await;
             }
@@ -89,9 +91,19 @@ async fn shake_hands<L: Ledger>(
     peer: SocketAddr,
     server: &AuthorityServer<L>,
     limits: Limits,
+    draining: &Draining,
 ) -> Option<TlsStream<TcpStream>> {
     let acceptor = TlsAcceptor::from(server.tls());
-    let why = match timeout(limits.handshake, acceptor.accept(stream)).await {
+    // Who connects and says nothing must not hold up the end.
+    let ending = async {
+        draining.started().await;
+        sleep(LAST_HANDSHAKES).await;
+    };
+    let shaken = tokio::select! {
+        shaken = timeout(limits.handshake, acceptor.accept(stream)) => shaken,
+        () = ending => return None,
+    };
+    let why = match shaken {
         Ok(Ok(tls)) => return Some(tls),
         Ok(Err(error)) => identity::handshake_reason(&error),
         Err(_) => "handshake_timeout",

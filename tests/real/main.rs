@@ -12,6 +12,7 @@ mod support;
 mod command;
 mod demo;
 mod ca;
+mod serve;
 mod validators;
 mod files;
 mod postgres;

@@ -20,6 +20,8 @@ pub mod process;
 pub mod curl;
 pub mod example;
 pub mod sidecar;
+pub mod ca;
+pub mod workload;
 pub mod tls;
 
 use std::time::Duration;

@@ -81,8 +81,19 @@ impl Process {
 
     /// Asks it to end (SIGTERM) and waits for that.
     pub fn terminate(mut self) -> ExitStatus {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it still runs");
+        self.ask_to_end();
         self.end()
+    }
+
+    /// Asks it to end (SIGTERM).
+    pub fn ask_to_end(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it still runs");
+    }
+
+    /// Ends it where it stands (SIGKILL).
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it still runs");
+        self.child.wait().expect("a child can be waited for");
     }
 
     /// Waits for its end.

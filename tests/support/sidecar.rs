@@ -84,7 +84,7 @@ impl Sidecar {
     }
 }
 
-fn listening(line: &str) -> Option<(String, SocketAddr)> {
+pub(super) fn listening(line: &str) -> Option<(String, SocketAddr)> {
     let is = text(line, "message")?.starts_with("listening on ");
     is.then_some((
         text(line, "listener")?,
@@ -92,7 +92,7 @@ fn listening(line: &str) -> Option<(String, SocketAddr)> {
     ))
 }
 
-fn text(line: &str, field: &str) -> Option<String> {
+pub(super) fn text(line: &str, field: &str) -> Option<String> {
     let line: Value = serde_json::from_str(line).ok()?;
     Some(line.get(field)?.as_str()?.to_owned())
 }

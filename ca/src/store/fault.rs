@@ -55,9 +55,9 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("nothing was recorded: ")?;
+impl Fault {
+    /// Why, and what to do.
+    fn write_why(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::QueueFull { of, waiting } => {
                 write!(f, "{waiting} {of} wait for the disk; ask again in a second")
@@ -76,6 +76,13 @@ impl fmt::Display for Fault {
             ),
             Fault::Closed => f.write_str("the ca is ending; ask again when it is back"),
         }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nothing was recorded: ")?;
+        self.write_why(f)
     }
 }
 impl std::error::Error for Fault {}
@@ -194,7 +201,8 @@ impl fmt::Display for StoreError {
             ),
             StoreError::Disk(source) => fmt::Display::fmt(source, f),
             StoreError::Database { path, source } => {
-                write!(f, "{} is not opened: {source}", path.display())
+                write!(f, "{} is not opened: ", path.display())?;
+                source.write_why(f)
             }
             StoreError::Thread { source } => write!(
                 f,
