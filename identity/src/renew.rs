@@ -52,6 +52,29 @@ impl Due {
         }
     }
 
+    /// The same for a leaf that was kept, `age` after its issue: by the wall's clock, since nothing else outlives a boot.
+    pub fn of_kept(
+        now: Boot,
+        age: Duration,
+        issued_at_unix_ms: i64,
+        not_after_unix_s: i64,
+        id: &SpiffeId,
+    ) -> Self {
+        let due = Due::of(now, issued_at_unix_ms, not_after_unix_s, id);
+        Due {
+            at: due.at.saturating_sub(age),
+            ..due
+        }
+    }
+
+    /// The same leaf, sooner.
+    pub fn or_at(self, sooner: Boot) -> Self {
+        Due {
+            at: self.at.min(sooner),
+            ..self
+        }
+    }
+
     /// The moment.
     pub fn at(&self) -> Boot {
         self.at
@@ -112,6 +135,14 @@ impl Retry {
         Retry {
             failures: self.failures.saturating_add(1),
             at: now.saturating_add(wait),
+            ..self
+        }
+    }
+
+    /// The same, but not before `wait` after `now`: who was asked may know better than we.
+    pub fn not_before(self, now: Boot, wait: Duration) -> Self {
+        Retry {
+            at: self.at.max(now.saturating_add(wait)),
             ..self
         }
     }
@@ -230,6 +261,27 @@ mod tests {
             let slept = sleep_until(S(at_s), S(now_s));
             prop_assert_eq!(slept, (at_s > now_s).then(|| S(at_s - now_s).min(SLEEP_MAX)));
         }
+    }
+
+    #[test]
+    fn a_kept_leaf_is_due_when_it_would_have_been_without_the_restart() {
+        let whole = due(3600);
+        let kept = |now_s, age_s| Due::of_kept(S(now_s), S(age_s), 7_000, 3607, &id("orders"));
+
+        assert_eq!(kept(1600, 600), whole);
+        // Also after a boot, which began to count anew.
+        assert_eq!(kept(5, 600).at(), whole.at() - S(1595));
+        assert_eq!(kept(5, 5000).at(), S(0));
+        assert_eq!(whole.or_at(S(1001)).at(), S(1001));
+        assert_eq!(whole.or_at(S(99_999)), whole);
+    }
+
+    #[test]
+    fn who_was_asked_to_wait_waits() {
+        let failed = Retry::new(None).failed(S(50), 0.0);
+        assert_eq!(failed.not_before(S(50), S(7)).sleep(S(50)), Some(S(5)));
+        assert_eq!(failed.not_before(S(50), S(7)).sleep(S(57)), None);
+        assert_eq!(failed.not_before(S(50), S(0)), failed);
     }
 
     #[test]

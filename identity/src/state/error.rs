@@ -72,6 +72,8 @@ pub enum Damage {
     Svid(SvidError),
     /// It is no statement.
     Statement(StatementRefused),
+    /// It is no time.
+    Issued,
 }
 
 impl StateError {
@@ -130,6 +132,7 @@ impl fmt::Display for StateError {
                     Damage::Key(why) => write!(f, "{why}")?,
                     Damage::Svid(why) => write!(f, "{why}")?,
                     Damage::Statement(why) => write!(f, "{why}")?,
+                    Damage::Issued => f.write_str("it is no number of milliseconds")?,
                 }
                 f.write_str(
                     "; to begin anew, name an empty identity.stateDir and give a new join token",
@@ -143,11 +146,12 @@ impl std::error::Error for StateError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             StateError::Disk { why, .. } => Some(why),
-            StateError::Damaged { why, .. } => Some(match why {
-                Damage::Key(why) => why,
-                Damage::Svid(why) => why,
-                Damage::Statement(why) => why,
-            }),
+            StateError::Damaged { why, .. } => match why {
+                Damage::Key(why) => Some(why),
+                Damage::Svid(why) => Some(why),
+                Damage::Statement(why) => Some(why),
+                Damage::Issued => None,
+            },
             _ => None,
         }
     }

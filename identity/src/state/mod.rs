@@ -1,27 +1,32 @@
-//! The folder from which a sidecar resumes: key, SVID and the statement of whom it believes.
+//! The folder from which a sidecar resumes: key, SVID and the statement of whom it believes, and the key that it was asking for.
 //!
 //! ```text
 //! DIR/                 0700, ours, and of one process at a time
 //!   lock               what that process holds
+//!   instance           drawn at random when the folder is made: tells replicas of one identity apart
+//!   pending.pem        the key of a request that is not answered yet: it is repeated with the same key, also after a restart
 //!   g-N/               0700: a generation; files 0600
 //!     format             `1`: a version that knows only older formats refuses with one line
 //!     key.pem, svid.pem  svid.pem is leaf first
 //!     statement          as one piece, see `SignedStatement::to_bytes`
+//!     issued             when the leaf was issued by the CA's clock, in ms since 1970
 //!   current -> g-N     the one in force
 //! ```
 //!
-//! In: a path; SVIDs and statements to keep. Out: what was kept last, whole. Blocks for as long as the disk takes. Not here:
+//! In: a path; SVIDs, statements and keys to keep. Out: what was kept last, whole. Blocks for as long as the disk takes. Not here:
 //! whether what was kept is still good, which is for [`crate::Generation::check`] to say, and what to do without it.
 //!
 //! 1. A generation is kept whole or not at all: it lies on the platter before `current` names it, in one step.
 //! 2. What a killed process left behind is never read, and cleared away by the next.
 //! 3. What others may read, write or have made is refused, not mended: somebody may have a copy of the key.
+//! 4. A pending key is never the key of the generation in force, and goes when its own generation is kept.
 
 mod error;
 
 pub use error::{Damage, StateError};
 
-use crate::{Key, SignedStatement, Svid, pem};
+use crate::certificate::hex;
+use crate::{Key, KeyError, SignedStatement, Svid, pem};
 use error::on;
 use rustix::fs::OFlags;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
@@ -34,16 +39,22 @@ const FORMAT: &str = "1";
 const CURRENT: &str = "current";
 const NEXT: &str = ".current.next";
 const GENERATION: &str = "g-";
+const INSTANCE: &str = "instance";
+const PENDING: &str = "pending.pem";
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
 /// Bytes of one file at most; a statement has 256 KiB.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
+/// Random octets in the name of an instance.
+const INSTANCE_OCTETS: usize = 16;
+
 /// A state directory, held by this process until dropped.
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
+    instance: String,
     _lock: File,
 }
 
@@ -54,6 +65,15 @@ pub struct Kept {
     pub svid: Svid,
     /// Whom we believe.
     pub statement: SignedStatement,
+    /// When the leaf was issued by the CA's clock, in ms since 1970.
+    pub issued_at_unix_ms: i64,
+}
+
+/// A name for an instance, drawn at random.
+pub(crate) fn new_instance() -> Result<String, KeyError> {
+    let mut octets = [0; INSTANCE_OCTETS];
+    aws_lc_rs::rand::fill(&mut octets).map_err(|_| KeyError::Generate)?;
+    Ok(hex(&octets))
 }
 
 impl StateDir {
@@ -70,9 +90,11 @@ impl StateDir {
             return on("used", path, Err(io::ErrorKind::NotADirectory.into()));
         }
         check_ours(path, &about)?;
+        let lock = lock(path)?;
         let state = StateDir {
             path: path.to_owned(),
-            _lock: lock(path)?,
+            instance: instance(path)?,
+            _lock: lock,
         };
         state.clear(state.in_force()?.as_deref())?;
         Ok(state)
@@ -81,6 +103,32 @@ impl StateDir {
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The same for the life of the folder, drawn at random: 32 digits of lower-case hex.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// The key of a request that was not answered; `None`: there is none.
+    pub fn pending(&self) -> Result<Option<Key>, StateError> {
+        let path = self.path.join(PENDING);
+        match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            found => on("read", &path, found)?,
+        };
+        let key = Key::from_pem(&read(&path)?).map_err(|why| StateError::Damaged {
+            path,
+            why: Damage::Key(why),
+        })?;
+        // A process that was killed between keeping its generation and removing this.
+        let kept = self.resume()?;
+        Ok(Some(key).filter(|key| kept.is_none_or(|kept| kept.svid.key().spki() != key.spki())))
+    }
+
+    /// Keeps the key of a request before it is sent, in place of another one.
+    pub fn keep_pending(&self, key: &Key) -> Result<(), StateError> {
+        replace(&self.path, PENDING, key.to_pem().as_bytes())
     }
 
     /// What was kept last; `None`: nothing yet.
@@ -114,11 +162,26 @@ impl StateDir {
             .map_err(|why| damaged("svid.pem", Damage::Svid(why)))?;
         let statement = SignedStatement::from_bytes(&read(&folder.join("statement"))?)
             .map_err(|why| damaged("statement", Damage::Statement(why)))?;
-        Ok(Some(Kept { svid, statement }))
+        let issued = read(&folder.join("issued"))?;
+        let issued_at_unix_ms = std::str::from_utf8(issued.trim_ascii())
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| damaged("issued", Damage::Issued))?;
+        Ok(Some(Kept {
+            svid,
+            statement,
+            issued_at_unix_ms,
+        }))
     }
 
-    /// Keeps a generation in place of the one before. If that fails, the one before stays.
-    pub fn keep(&self, svid: &Svid, statement: &SignedStatement) -> Result<(), StateError> {
+    /// Keeps a generation in place of the one before. If that fails, the one before stays. `issued_at_unix_ms` is by the CA's
+    /// clock.
+    pub fn keep(
+        &self,
+        svid: &Svid,
+        statement: &SignedStatement,
+        issued_at_unix_ms: i64,
+    ) -> Result<(), StateError> {
         let before = self.in_force()?;
         self.clear(before.as_deref())?;
         let number = before
@@ -127,11 +190,25 @@ impl StateDir {
             .map_or(1, |number| number.wrapping_add(1));
         let name = format!("{GENERATION}{number}");
         let kept = self
-            .write(&name, svid, statement)
+            .write(&name, svid, statement, issued_at_unix_ms)
             .and_then(|()| self.point(&name));
         // Whichever is in force now: an error may have come before or after the step.
         let cleared = self.in_force().and_then(|now| self.clear(now.as_deref()));
-        kept.and(cleared)
+        kept.and(cleared).and_then(|()| self.forget_pending(svid))
+    }
+
+    /// Removes the pending key if it is this SVID's; another one is of the next request.
+    fn forget_pending(&self, svid: &Svid) -> Result<(), StateError> {
+        let path = self.path.join(PENDING);
+        match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            found => on("read", &path, found)?,
+        };
+        let spki = Key::from_pem(&read(&path)?).map(|key| key.spki());
+        match spki.is_ok_and(|spki| spki != svid.key().spki()) {
+            true => Ok(()),
+            false => on("removed", &path, fs::remove_file(&path)),
+        }
     }
 
     /// A complete generation that nothing points at yet.
@@ -140,6 +217,7 @@ impl StateDir {
         name: &str,
         svid: &Svid,
         statement: &SignedStatement,
+        issued_at_unix_ms: i64,
     ) -> Result<(), StateError> {
         let folder = self.path.join(name);
         on(
@@ -155,6 +233,8 @@ impl StateDir {
         write(&folder.join("key.pem"), svid.key().to_pem().as_bytes())?;
         write(&folder.join("svid.pem"), chain.as_bytes())?;
         write(&folder.join("statement"), &statement.to_bytes())?;
+        let issued = format!("{issued_at_unix_ms}\n");
+        write(&folder.join("issued"), issued.as_bytes())?;
         write(&folder.join("format"), format!("{FORMAT}\n").as_bytes())?;
         sync(&folder)?;
         sync(&self.path)
@@ -187,12 +267,14 @@ impl StateDir {
 
     /// Removes every generation but this one, and a link that was never put in force.
     fn clear(&self, keep: Option<&str>) -> Result<(), StateError> {
-        let next = self.path.join(NEXT);
-        match fs::remove_file(&next) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return on("removed", &next, Err(error));
+        for name in [NEXT.to_owned(), next_of(PENDING), next_of(INSTANCE)] {
+            let next = self.path.join(name);
+            match fs::remove_file(&next) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return on("removed", &next, Err(error));
+                }
+                _ => {}
             }
-            _ => {}
         }
         for entry in on("read", &self.path, fs::read_dir(&self.path))? {
             let entry = on("read", &self.path, entry)?;
@@ -234,6 +316,48 @@ fn lock(folder: &Path) -> Result<File, StateError> {
         }),
         Err(TryLockError::Error(error)) => on("locked", &path, Err(error)),
     }
+}
+
+/// The name of this instance, drawn when the folder is new.
+fn instance(folder: &Path) -> Result<String, StateError> {
+    let path = folder.join(INSTANCE);
+    match fs::symlink_metadata(&path) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let drawn = new_instance().map_err(|why| StateError::Damaged {
+                path: path.clone(),
+                why: Damage::Key(why),
+            })?;
+            replace(folder, INSTANCE, drawn.as_bytes())?;
+        }
+        Err(error) => return on("read", &path, Err(error)),
+    }
+    let text = read(&path)?;
+    let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    match std::str::from_utf8(text.trim_ascii()) {
+        Ok(text) if text.len() == 2 * INSTANCE_OCTETS && text.as_bytes().iter().all(is_hex) => {
+            Ok(text.to_owned())
+        }
+        _ => Err(StateError::Foreign { path }),
+    }
+}
+
+fn next_of(name: &str) -> String {
+    format!(".{name}.next")
+}
+
+/// Writes a file beside the generations, whole or not at all.
+fn replace(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+    let (next, path) = (folder.join(next_of(name)), folder.join(name));
+    match fs::remove_file(&next) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return on("removed", &next, Err(error));
+        }
+        _ => {}
+    }
+    write(&next, bytes)?;
+    on("replaced", &path, fs::rename(&next, &path))?;
+    sync(folder)
 }
 
 /// Links are followed nowhere in the folder: what they name is not in it.

@@ -20,11 +20,12 @@ fn kept(sequence: u64) -> Kept {
     Kept {
         svid,
         statement: SignedStatement::sign(statement, &[&key]).unwrap(),
+        issued_at_unix_ms: 1_790_000_000_123,
     }
 }
 
 fn keep(state: &StateDir, kept: &Kept) -> Result<(), StateError> {
-    state.keep(&kept.svid, &kept.statement)
+    state.keep(&kept.svid, &kept.statement, kept.issued_at_unix_ms)
 }
 
 /// The sequence that a restart would find.
@@ -61,6 +62,7 @@ fn what_is_kept_serves_at_once_after_a_restart() {
 
     assert_eq!(after.svid.chain(), before.svid.chain());
     assert_eq!(after.statement, before.statement);
+    assert_eq!(after.issued_at_unix_ms, before.issued_at_unix_ms);
     let bundles = Bundles::of(after.statement.statement().bundle().clone());
     let generation = Generation::new(1, after.svid, bundles).unwrap();
     assert_eq!(generation.check(UnixTime::now()), Ok(()));
@@ -75,16 +77,56 @@ fn the_newest_generation_stays_alone_and_is_only_ours_to_read() {
     }
     drop(state);
     assert_eq!(found(&path), Ok(Some(3)));
-    assert_eq!(names(&path), ["current", "g-3", "lock"]);
+    assert_eq!(names(&path), ["current", "g-3", "instance", "lock"]);
     assert_eq!(
         names(&path.join("g-3")),
-        ["format", "key.pem", "statement", "svid.pem"]
+        ["format", "issued", "key.pem", "statement", "svid.pem"]
     );
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     assert_eq!((mode(&path), mode(&path.join("g-3"))), (0o700, 0o700));
     for name in names(&path.join("g-3")) {
         assert_eq!(mode(&path.join("g-3").join(name)), 0o600);
     }
+}
+
+#[test]
+fn an_instance_keeps_its_name_for_the_life_of_its_folder_and_no_two_have_one() {
+    let (_one, one) = place();
+    let (_two, two) = place();
+    let name = |path: &Path| StateDir::open(path).unwrap().instance().to_owned();
+    let first = name(&one);
+
+    assert_eq!(name(&one), first);
+    assert_ne!(name(&two), first);
+    assert_eq!(first.len(), 32);
+    fs::write(one.join("instance"), "\u{1b}[2J").unwrap();
+    assert_eq!(found(&one), Err("state_foreign"));
+}
+
+/// Invariant 4.
+#[test]
+fn a_pending_key_outlives_a_restart_until_its_certificate_is_kept() {
+    let (_dir, path) = place();
+    let spki = |state: &StateDir| state.pending().unwrap().map(|key| key.spki());
+    let (new, stranger) = (kept(2), Key::generate().unwrap());
+    let state = StateDir::open(&path).unwrap();
+    assert_eq!(spki(&state), None);
+    state.keep_pending(&stranger).unwrap();
+    state.keep_pending(new.svid.key()).unwrap();
+    drop(state);
+
+    let state = StateDir::open(&path).unwrap();
+    assert_eq!(spki(&state), Some(new.svid.key().spki()));
+    keep(&state, &new).unwrap();
+    assert_eq!(spki(&state), None);
+    assert!(!path.join(PENDING).exists());
+
+    // The next request's stays; and one that a killed process did not remove is not taken for the next request's.
+    state.keep_pending(&stranger).unwrap();
+    keep(&state, &new).unwrap();
+    assert_eq!(spki(&state), Some(stranger.spki()));
+    state.keep_pending(new.svid.key()).unwrap();
+    assert_eq!(spki(&state), None);
 }
 
 #[test]
@@ -101,6 +143,9 @@ fn a_folder_has_one_owner_at_a_time() {
 fn what_was_half_written_is_not_read_and_does_not_stay() {
     let (_dir, path) = place();
     let (old, new) = (kept(1), kept(2));
+    let begin = |state: &StateDir, kept: &Kept| {
+        state.write("g-2", &kept.svid, &kept.statement, kept.issued_at_unix_ms)
+    };
     for step in 0..5 {
         let _ = fs::remove_dir_all(&path);
         let state = StateDir::open(&path).unwrap();
@@ -112,13 +157,13 @@ fn what_was_half_written_is_not_read_and_does_not_stay() {
                 fs::create_dir(&next).unwrap();
                 write(&next.join("key.pem"), b"-----BEGIN").unwrap();
             }
-            2 => state.write("g-2", &new.svid, &new.statement).unwrap(),
+            2 => begin(&state, &new).unwrap(),
             3 => {
-                state.write("g-2", &new.svid, &new.statement).unwrap();
+                begin(&state, &new).unwrap();
                 symlink("g-2", path.join(NEXT)).unwrap();
             }
             _ => {
-                state.write("g-2", &new.svid, &new.statement).unwrap();
+                begin(&state, &new).unwrap();
                 state.point("g-2").unwrap();
             }
         }
@@ -126,7 +171,8 @@ fn what_was_half_written_is_not_read_and_does_not_stay() {
 
         let expected = if step < 4 { 1 } else { 2 };
         assert_eq!(found(&path), Ok(Some(expected)), "killed at step {step}");
-        assert_eq!(names(&path), ["current", &format!("g-{expected}"), "lock"]);
+        let generation = format!("g-{expected}");
+        assert_eq!(names(&path), ["current", &generation, "instance", "lock"]);
         keep(&StateDir::open(&path).unwrap(), &kept(3)).unwrap();
         assert_eq!(found(&path), Ok(Some(3)));
     }
@@ -152,7 +198,7 @@ fn what_others_may_touch_or_made_is_refused_and_says_what_to_do() {
         keep(&StateDir::open(&path).unwrap(), &kept(1)).unwrap();
         change(&path);
         let error = StateDir::open(&path)
-            .and_then(|state| state.resume())
+            .and_then(|state| state.pending().and(state.resume()))
             .unwrap_err();
         assert_eq!(error.reason(), reason);
         let text = error.to_string();
@@ -189,6 +235,15 @@ fn what_others_may_touch_or_made_is_refused_and_says_what_to_do() {
         &content("g-1/statement", "abc"),
         "state_damaged",
         "new join token",
+    );
+    check(&content("g-1/issued", "soon"), "state_damaged", "no number");
+    check(
+        &|path| {
+            fs::write(path.join(PENDING), "").unwrap();
+            fs::set_permissions(path.join(PENDING), Permissions::from_mode(0o640)).unwrap();
+        },
+        "state_mode",
+        "chmod 600",
     );
     check(
         &|path| drop(fs::remove_file(path.join("g-1/statement"))),
