@@ -36,10 +36,19 @@ impl std::error::Error for CsrError {
 impl Csr {
     /// A request of `key` for `id`: one URI SAN, no subject, no other extension.
     pub fn create(key: &Key, id: &SpiffeId) -> Result<Self, CsrError> {
+        let uri = id.as_str().try_into().map_err(CsrError)?;
+        Self::signed(key, vec![SanType::URI(uri)])
+    }
+
+    /// A request of `key` for whomever the evidence beside it shows: no name in it at all.
+    pub fn without_name(key: &Key) -> Result<Self, CsrError> {
+        Self::signed(key, Vec::new())
+    }
+
+    fn signed(key: &Key, names: Vec<SanType>) -> Result<Self, CsrError> {
         let mut wanted = CertificateParams::default();
         wanted.distinguished_name = DistinguishedName::new();
-        let uri = id.as_str().try_into().map_err(CsrError)?;
-        wanted.subject_alt_names = vec![SanType::URI(uri)];
+        wanted.subject_alt_names = names;
         let signed = wanted.serialize_request(key).map_err(CsrError)?;
         Ok(Csr {
             der: signed.der().to_vec(),

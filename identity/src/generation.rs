@@ -23,7 +23,7 @@ use tokio::sync::watch;
 /// An SVID, the bundles and everything derived from them.
 pub struct Generation {
     number: u64,
-    svid: Svid,
+    svid: Arc<Svid>,
     verifier: Arc<Verifier>,
     templates: Templates,
     servers: [Arc<ServerConfig>; Alpn::ALL.len()],
@@ -90,7 +90,12 @@ impl std::error::Error for GenerationError {
 
 impl Generation {
     /// Derives everything from an SVID and bundles. No clock: whether they are good now, [`Generation::check`] says.
-    pub fn new(number: u64, svid: Svid, bundles: Bundles) -> Result<Self, GenerationError> {
+    pub fn new(
+        number: u64,
+        svid: impl Into<Arc<Svid>>,
+        bundles: Bundles,
+    ) -> Result<Self, GenerationError> {
+        let svid = svid.into();
         let expiry = Expiry::of(&svid, &bundles);
         let verifier = Arc::new(Verifier::new(bundles));
         let templates = Templates::new(&svid, &verifier).map_err(GenerationError)?;

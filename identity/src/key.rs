@@ -184,6 +184,11 @@ impl Key {
         })
     }
 
+    /// The same key once more, for a request that may have to be repeated with it.
+    pub(crate) fn again(&self) -> Result<Self, KeyError> {
+        Self::from_pkcs8(&self.pkcs8)
+    }
+
     /// PKCS#8 PEM, wiped on drop.
     pub fn to_pem(&self) -> Zeroizing<String> {
         pem::encode("PRIVATE KEY", &self.pkcs8)

@@ -5,14 +5,16 @@
 //!
 //! 1. What the other side can make us hold is bounded: headers by [`HEADERS_BYTES_MAX`], what is on its way by
 //!    [`WINDOW_BYTES`]. How large a message may be is the caller's to say.
-//! 2. The connection ends with its channel; nothing goes on behind it.
+//! 2. The connection ends with the last handle of its channel; nothing goes on behind it.
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::body::Body;
@@ -24,11 +26,11 @@ const HEADERS_BYTES_MAX: u32 = 32 * 1024;
 /// What may be on its way to us, of one stream and of the connection.
 const WINDOW_BYTES: u32 = 256 * 1024;
 
-/// One HTTP/2 connection on which calls are made.
-#[derive(Debug)]
+/// One HTTP/2 connection on which calls are made. Clones share it.
+#[derive(Clone, Debug)]
 pub(super) struct Channel {
     sender: http2::SendRequest<Body>,
-    _connection: AbortOnDropHandle<()>,
+    _connection: Arc<AbortOnDropHandle<()>>,
 }
 
 impl Channel {
@@ -37,7 +39,31 @@ impl Channel {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        Self::shake_hands(stream, http2::Builder::new(TokioExecutor::new())).await
+    }
+
+    /// The same, asking the other side whether it is still there whenever it was silent for so long while a call is under way.
+    /// Not every server likes to be asked.
+    pub(super) async fn asking<S>(stream: S, every: Duration) -> Result<Self, hyper::Error>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .keep_alive_interval(every)
+            .keep_alive_timeout(every);
+        Self::shake_hands(stream, builder).await
+    }
+
+    async fn shake_hands<S>(
+        stream: S,
+        mut builder: http2::Builder<TokioExecutor>,
+    ) -> Result<Self, hyper::Error>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (sender, connection) = builder
             .max_header_list_size(HEADERS_BYTES_MAX)
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES)
@@ -49,7 +75,7 @@ impl Channel {
         });
         Ok(Channel {
             sender,
-            _connection: AbortOnDropHandle::new(connection),
+            _connection: Arc::new(AbortOnDropHandle::new(connection)),
         })
     }
 }

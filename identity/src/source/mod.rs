@@ -10,15 +10,16 @@ mod chance;
 
 mod grpc;
 
-pub mod ca;
-
 pub mod files;
+
+pub mod ca;
 
 pub mod workload_api;
 
 pub use standing::{Enforced, Standing, State, Why};
 
 use crate::Current;
+use ca::{CaSource, CaSourceError, Clock};
 use config::sidecar::{Identity, Source as Wanted};
 use files::{FilesError, FilesSource};
 use std::fmt;
@@ -31,6 +32,8 @@ pub enum Source {
     Files(FilesSource),
     /// A SPIFFE Workload API issues and renews it.
     WorkloadApi(WorkloadApiSource),
+    /// Our CA.
+    Ca(Box<CaSource>),
 }
 
 /// Why there is no source: nothing that waiting would mend.
@@ -41,8 +44,8 @@ pub enum SourceError {
     Files(FilesError),
     /// Neither the configuration nor the environment says where the Workload API is.
     Endpoint(EndpointError),
-    /// No document names this yet: the configuration refuses it first.
-    NotSupported(&'static str),
+    /// The client of the CA cannot begin.
+    Ca(CaSourceError),
 }
 
 impl Source {
@@ -55,11 +58,16 @@ impl Source {
                     .map(Source::Files)
                     .map_err(SourceError::Files)
             }
-            Wanted::Ca { .. } => Err(SourceError::NotSupported("ca")),
             Wanted::WorkloadApi(api) => {
                 WorkloadApiSource::open(&identity.trust_domain, api, |name| std::env::var_os(name))
                     .map(Source::WorkloadApi)
                     .map_err(SourceError::Endpoint)
+            }
+            Wanted::Ca { ca, state } => {
+                let (domain, federated) = (&identity.trust_domain, &identity.federated);
+                CaSource::open(domain, ca, state, federated, Clock::system())
+                    .map(|source| Source::Ca(Box::new(source)))
+                    .map_err(SourceError::Ca)
             }
         }
     }
@@ -69,6 +77,7 @@ impl Source {
         match self {
             Source::Files(files) => files.current(),
             Source::WorkloadApi(api) => api.current(),
+            Source::Ca(ca) => ca.current(),
         }
     }
 
@@ -77,6 +86,7 @@ impl Source {
         match self {
             Source::Files(files) => files.standing(),
             Source::WorkloadApi(api) => api.standing(),
+            Source::Ca(ca) => ca.standing(),
         }
     }
 
@@ -85,6 +95,7 @@ impl Source {
         match self {
             Source::Files(files) => files.run().await,
             Source::WorkloadApi(api) => api.run().await,
+            Source::Ca(ca) => ca.run().await,
         }
     }
 }
@@ -95,7 +106,7 @@ impl SourceError {
         match self {
             SourceError::Files(why) => why.reason(),
             SourceError::Endpoint(why) => why.reason(),
-            SourceError::NotSupported(_) => "not_supported",
+            SourceError::Ca(why) => why.reason(),
         }
     }
 }
@@ -105,9 +116,7 @@ impl fmt::Display for SourceError {
         match self {
             SourceError::Files(why) => why.fmt(f),
             SourceError::Endpoint(why) => why.fmt(f),
-            SourceError::NotSupported(key) => {
-                write!(f, "identity.{key}: not supported yet; use `files`")
-            }
+            SourceError::Ca(why) => why.fmt(f),
         }
     }
 }
@@ -116,7 +125,8 @@ impl std::error::Error for SourceError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             SourceError::Files(why) => std::error::Error::source(why),
-            SourceError::Endpoint(_) | SourceError::NotSupported(_) => None,
+            SourceError::Endpoint(_) => None,
+            SourceError::Ca(why) => std::error::Error::source(why),
         }
     }
 }

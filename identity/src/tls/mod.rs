@@ -11,19 +11,22 @@
 //! 4. A refusal travels inside the error with its own reason; [`refusal`] takes it out again.
 
 mod refusal;
+mod unproven;
 mod verifier;
 
 pub use refusal::{handshake_reason, refusal};
+pub(crate) use unproven::Unproven;
 
 use crate::{Svid, Verifier};
 use config::SpiffeId;
-use rustls::client::Resumption;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{Resumption, WantsClientCert};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider, kx_group};
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::TLS13;
-use rustls::{ClientConfig, ServerConfig};
+use rustls::{ClientConfig, ConfigBuilder, ServerConfig};
 use std::sync::Arc;
 use verifier::PeerVerifier;
 
@@ -45,6 +48,48 @@ fn provider() -> CryptoProvider {
     }
 }
 
+/// A client's configuration so far: only its own certificate is still missing.
+fn client_of(
+    provider: &Arc<CryptoProvider>,
+    verifier: impl ServerCertVerifier + 'static,
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, rustls::Error> {
+    let client = ClientConfig::builder_with_provider(Arc::clone(provider))
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous() // the word is rustls' for every verifier that is not for host names
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    Ok(client)
+}
+
+/// Invariants 1 and 2.
+fn never_resuming(mut client: ClientConfig) -> ClientConfig {
+    client.resumption = Resumption::disabled();
+    client.enable_early_data = false;
+    client
+}
+
+/// A client's configuration that believes nobody but `expected`, for one connection. `own` is what it shows; `None`: it has
+/// nothing yet, or what it has ended.
+pub(crate) fn client_for(
+    expected: &SpiffeId,
+    verifier: &Arc<Verifier>,
+    own: Option<&Svid>,
+    protocols: &[&[u8]],
+) -> Result<ClientConfig, rustls::Error> {
+    let only = PeerVerifier::only(Arc::clone(verifier), expected.clone());
+    let client = client_of(&Arc::new(provider()), only)?;
+    let mut client = never_resuming(match own {
+        Some(svid) => client.with_client_cert_resolver(resolver(svid)?),
+        None => client.with_no_client_auth(),
+    });
+    client.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    Ok(client)
+}
+
+fn resolver(svid: &Svid) -> Result<Arc<SingleCertAndKey>, rustls::Error> {
+    let own = CertifiedKey::new(svid.chain().to_vec(), svid.key().for_tls()?);
+    Ok(Arc::new(SingleCertAndKey::from(own)))
+}
+
 /// Both sides' configurations of one generation, without ALPN and, for the client, without anybody to expect.
 pub(crate) struct Templates {
     pub(crate) server: ServerConfig,
@@ -56,30 +101,23 @@ pub(crate) struct Templates {
 impl Templates {
     pub(crate) fn new(svid: &Svid, verifier: &Arc<Verifier>) -> Result<Self, rustls::Error> {
         let provider = Arc::new(provider());
-        let own = Arc::new(CertifiedKey::new(
-            svid.chain().to_vec(),
-            svid.key().for_tls()?,
-        ));
+        let own = resolver(svid)?;
         let callers = PeerVerifier::callers(Arc::clone(verifier));
         let strangers = PeerVerifier::callers_and_strangers(Arc::clone(verifier));
         let server = |callers| -> Result<ServerConfig, rustls::Error> {
             let mut server = ServerConfig::builder_with_provider(Arc::clone(&provider))
                 .with_protocol_versions(&[&TLS13])?
                 .with_client_cert_verifier(Arc::new(callers))
-                .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&own))));
+                .with_cert_resolver(Arc::<SingleCertAndKey>::clone(&own));
             server.session_storage = Arc::new(NoServerSessionStorage {});
             server.send_tls13_tickets = 0;
             server.max_early_data_size = 0;
             Ok(server)
         };
         let (server, strangers) = (server(callers)?, server(strangers)?);
-        let mut client = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&[&TLS13])?
-            .dangerous() // the word is rustls' for every verifier that is not for host names
-            .with_custom_certificate_verifier(Arc::new(PeerVerifier::nobody(Arc::clone(verifier))))
-            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
-        client.resumption = Resumption::disabled();
-        client.enable_early_data = false;
+        let client = client_of(&provider, PeerVerifier::nobody(Arc::clone(verifier)))?
+            .with_client_cert_resolver(own);
+        let client = never_resuming(client);
         Ok(Templates {
             server,
             strangers,

@@ -11,6 +11,7 @@ mod error;
 mod set;
 
 pub use error::{FilesError, What};
+pub(super) use set::bundle;
 
 use super::standing::{Standing, State, Why};
 use crate::{Current, Generation};

@@ -183,6 +183,18 @@ impl Set {
     }
 }
 
+/// The roots of a trust domain in their file, as they are at this moment.
+pub(in crate::source) fn bundle(
+    trust_domain: &TrustDomain,
+    path: &Path,
+) -> Result<Bundle, FilesError> {
+    let text = read(What::Bundle, path)?;
+    Bundle::from_pem(trust_domain.clone(), &text).map_err(|why| FilesError::Bundle {
+        path: path.to_owned(),
+        why,
+    })
+}
+
 fn read(what: What, path: &Path) -> Result<Zeroizing<Vec<u8>>, FilesError> {
     let unreadable = |why| FilesError::Unreadable {
         what,

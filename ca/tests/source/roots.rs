@@ -1,0 +1,1 @@
+//! Roots that change while a workload sleeps.

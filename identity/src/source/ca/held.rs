@@ -1,0 +1,301 @@
+//! What is held: whom we believe, who we are, and the generations made of both.
+//!
+//! In: what was issued, stated or read. Out: a new generation through [`Current`] for every change, and when to renew.
+//!
+//! 1. A statement is replaced only by a newer one.
+//! 2. A generation is remembered with the statement it enforces: only what is in force is ever acknowledged.
+//! 3. What no peer would believe when it was resumed is not served, but it is there to be renewed.
+
+use super::reply::Issued;
+use crate::renew::{Boot, Due};
+use crate::{
+    Bundle, Bundles, Current, Generation, GenerationError, Kept, Refused, SignedStatement, Svid,
+};
+use rustls::pki_types::UnixTime;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+use tokio::sync::watch;
+
+/// Generations remembered: the proxy enforces one of the last few.
+const MADE_MAX: usize = 64;
+
+/// An SVID with its times.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) svid: Arc<Svid>,
+    pub(super) issued_at_unix_ms: i64,
+    /// When it ends, on the clock that nobody can set.
+    pub(super) ends: Boot,
+    due: Due,
+}
+
+impl Member {
+    pub(super) fn life(&self) -> Duration {
+        self.due.life()
+    }
+
+    pub(super) fn serial(&self) -> &str {
+        &self.svid.leaf().serial
+    }
+}
+
+/// What a generation enforces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Made {
+    generation: u64,
+    pub(super) statement_sequence: u64,
+    pub(super) leaf_serial: String,
+}
+
+/// When the CA wants a certificate renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Window {
+    pub(super) after: Boot,
+    pub(super) before: Boot,
+}
+
+#[derive(Debug)]
+pub(super) struct Held {
+    inner: Mutex<Inner>,
+    current: Current,
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    statement: Option<Arc<SignedStatement>>,
+    member: Option<Arc<Member>>,
+    /// Whether the member is good to serve with, or was once.
+    serves: bool,
+    /// The moment that was drawn from the CA's window for this member.
+    drawn: Option<Boot>,
+    federated: Vec<Bundle>,
+    generations: u64,
+    made: VecDeque<Made>,
+}
+
+impl Held {
+    pub(super) fn new(federated: Vec<Bundle>) -> Self {
+        Held {
+            inner: Mutex::new(Inner {
+                federated,
+                ..Inner::default()
+            }),
+            current: Current::empty(),
+            changes: watch::Sender::new(0),
+        }
+    }
+
+    pub(super) fn current(&self) -> &Current {
+        &self.current
+    }
+
+    /// Counts what was changed: for who keeps it on disk, and for who waits.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    pub(super) fn statement(&self) -> Option<Arc<SignedStatement>> {
+        self.inner().statement.clone()
+    }
+
+    pub(super) fn member(&self) -> Option<Arc<Member>> {
+        self.inner().member.clone()
+    }
+
+    /// What a generation enforces; `None`: it is none of ours, or long gone.
+    pub(super) fn made(&self, generation: u64) -> Option<Made> {
+        let inner = self.inner();
+        inner
+            .made
+            .iter()
+            .find(|made| made.generation == generation)
+            .cloned()
+    }
+
+    /// For how long to sleep before judging again; `None`: a certificate is due.
+    pub(super) fn sleep(&self, now: Boot) -> Option<Duration> {
+        let inner = self.inner();
+        let due = inner.member.as_ref()?.due;
+        due.or_at(inner.drawn.unwrap_or(Boot::MAX)).sleep(now)
+    }
+
+    /// Takes what a restart found; [`Held::serve_if_good`] says whether it serves.
+    pub(super) fn resume(&self, kept: Kept, boot: Boot, unix_ms: i64) {
+        let mut inner = self.inner();
+        let leaf = kept.svid.leaf();
+        let (issued, ends) = (kept.issued_at_unix_ms, unix_s(leaf.not_after));
+        // A clock that is set back makes a leaf younger than it is; then it is renewed late, and by proof if need be.
+        let age = u64::try_from(unix_ms.saturating_sub(issued)).unwrap_or(0);
+        let age = Duration::from_millis(age);
+        let due = Due::of_kept(boot, age, issued, ends, &leaf.id);
+        inner.statement = Some(Arc::new(kept.statement));
+        inner.member = Some(Arc::new(Member {
+            svid: Arc::new(kept.svid),
+            issued_at_unix_ms: issued,
+            ends: boot.saturating_add(due.life()).saturating_sub(age),
+            due,
+        }));
+    }
+
+    /// Serves with what was resumed, if a peer would believe it now; a clock that was wrong at start may have been set right.
+    pub(super) fn serve_if_good(
+        &self,
+        now: UnixTime,
+    ) -> Result<Result<(), Refused>, GenerationError> {
+        let mut inner = self.inner();
+        if inner.serves {
+            return Ok(Ok(()));
+        }
+        inner.serves = true;
+        let Some(generation) = inner.make()? else {
+            inner.serves = false;
+            return Ok(Ok(()));
+        };
+        let good = generation.check(now);
+        match &good {
+            Ok(()) => self.put_in_force(generation),
+            Err(_) => {
+                inner.serves = false;
+                inner.made.pop_back();
+            }
+        }
+        Ok(good)
+    }
+
+    /// Takes what was issued.
+    pub(super) fn issued(&self, issued: Issued, received: Boot) -> Result<(), GenerationError> {
+        let mut inner = self.inner();
+        let due = Due::of(
+            received,
+            issued.issued_at_unix_ms,
+            issued.not_after_unix_s,
+            &issued.svid.leaf().id,
+        );
+        let before = inner.member.replace(Arc::new(Member {
+            svid: Arc::new(issued.svid),
+            issued_at_unix_ms: issued.issued_at_unix_ms,
+            ends: received.saturating_add(due.life()),
+            due,
+        }));
+        inner.take_newer(issued.statement);
+        let served = std::mem::replace(&mut inner.serves, true);
+        match self.publish(&mut inner) {
+            Ok(()) => {
+                inner.drawn = None;
+                Ok(())
+            }
+            Err(why) => {
+                (inner.member, inner.serves) = (before, served);
+                Err(why)
+            }
+        }
+    }
+
+    /// Takes a statement that was walked to, if it is newer; says whether it was.
+    pub(super) fn believes(&self, statement: SignedStatement) -> Result<bool, GenerationError> {
+        let mut inner = self.inner();
+        let newer = inner.take_newer(statement);
+        if newer {
+            self.publish(&mut inner)?;
+        }
+        Ok(newer)
+    }
+
+    /// The bundles of other trust domains.
+    pub(super) fn other_bundles(&self) -> Vec<Bundle> {
+        self.inner().federated.clone()
+    }
+
+    /// Takes the bundles of other trust domains.
+    pub(super) fn federated(&self, bundles: Vec<Bundle>) -> Result<(), GenerationError> {
+        let mut inner = self.inner();
+        inner.federated = bundles;
+        self.publish(&mut inner)
+    }
+
+    /// Takes the CA's wish when to renew this certificate, and draws a moment from it with `random`, evenly from 0 to 1. A moment
+    /// that was drawn stays as long as the wish allows it.
+    pub(super) fn window(&self, serial: &str, window: Window, random: f64) {
+        let mut inner = self.inner();
+        let ours = inner
+            .member
+            .as_ref()
+            .is_some_and(|now| now.serial() == serial);
+        let allowed = |at: Boot| window.after <= at && at <= window.before;
+        if ours && !inner.drawn.is_some_and(allowed) {
+            let wide = window.before.saturating_sub(window.after);
+            inner.drawn = Some(
+                window
+                    .after
+                    .saturating_add(wide.mul_f64(random.clamp(0.0, 1.0))),
+            );
+            drop(inner);
+            self.changes.send_modify(|changes| *changes += 1);
+        }
+    }
+
+    fn publish(&self, inner: &mut Inner) -> Result<(), GenerationError> {
+        match inner.make()? {
+            Some(generation) => self.put_in_force(generation),
+            None => self.changes.send_modify(|changes| *changes += 1),
+        }
+        Ok(())
+    }
+
+    fn put_in_force(&self, generation: Generation) {
+        self.current.publish(generation);
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Invariant 1.
+    fn take_newer(&mut self, statement: SignedStatement) -> bool {
+        let sequence = |held: &SignedStatement| held.statement().sequence();
+        let held = self.statement.as_deref().map(sequence);
+        let newer = held.is_none_or(|held| held < sequence(&statement));
+        if newer {
+            self.statement = Some(Arc::new(statement));
+        }
+        newer
+    }
+
+    /// A generation of all that is held, if we are somebody who serves.
+    fn make(&mut self) -> Result<Option<Generation>, GenerationError> {
+        let (Some(member), Some(statement), true) = (&self.member, &self.statement, self.serves)
+        else {
+            return Ok(None);
+        };
+        let mut bundles = Bundles::of(statement.statement().bundle().clone());
+        for bundle in &self.federated {
+            // None is there twice: that was refused where they were read.
+            let _once = bundles.add(bundle.clone());
+        }
+        let number = self.generations + 1;
+        let generation = Generation::new(number, Arc::clone(&member.svid), bundles)?;
+        self.generations = number;
+        self.made.push_back(Made {
+            generation: number,
+            statement_sequence: statement.statement().sequence(),
+            leaf_serial: member.serial().to_owned(),
+        });
+        if self.made.len() > MADE_MAX {
+            self.made.pop_front();
+        }
+        Ok(Some(generation))
+    }
+}
+
+fn unix_s(moment: SystemTime) -> i64 {
+    moment
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_secs()).ok())
+        .unwrap_or(0)
+}
