@@ -28,6 +28,7 @@ use zeroize::Zeroizing;
 pub struct Authority {
     domain: TrustDomain,
     root: Root,
+    standby: Option<Root>,
     issuer: Signer,
     bundle: Bundle,
     /// Judges every leaf as its peers will.
@@ -54,6 +55,14 @@ pub enum Root {
 }
 
 impl Root {
+    /// Its key, if that is here.
+    pub fn key(&self) -> Option<&Key> {
+        match self {
+            Root::Here(signer) => Some(signer.key()),
+            Root::Away(_) => None,
+        }
+    }
+
     /// Its certificate.
     pub fn certificate(&self) -> &AuthorityCertificate {
         match self {
@@ -173,14 +182,7 @@ impl Authority {
         root: Algorithm,
         now: SystemTime,
     ) -> Result<Self, IssueError> {
-        let key = match root {
-            Algorithm::P256 => Key::generate()?,
-            Algorithm::P384 => Key::generate_p384()?,
-        };
-        let template = Template::root(domain, &public(&key)?, random_serial()?, now)?;
-        let by = By::Itself(&key);
-        let checked = check_authority(sign(template, by)?, by)?;
-        let root = Signer::new(AuthorityCertificate::read(checked.der().clone())?, key)?;
+        let root = new_root(domain, root, now)?;
         let issuer = next_issuer(domain, &root, now)?;
         Self::of_parts(Root::Here(Box::new(root)), issuer)
     }
@@ -194,9 +196,38 @@ impl Authority {
         Ok(Authority {
             domain,
             root,
+            standby: None,
             issuer,
             bundle,
             peers,
+        })
+    }
+
+    /// The same with a second root, made now: trusted from the start, and cold. It signs nothing but statements, of which the
+    /// first must be signed by both.
+    pub fn with_new_standby(
+        self,
+        algorithm: Algorithm,
+        now: SystemTime,
+    ) -> Result<Self, IssueError> {
+        let standby = new_root(&self.domain, algorithm, now)?;
+        self.with_standby(Root::Here(Box::new(standby)))
+    }
+
+    /// The same with a second root that lay somewhere.
+    pub fn with_standby(self, standby: Root) -> Result<Self, IssueError> {
+        let certificates = [self.root.certificate(), standby.certificate()];
+        let roots = certificates.map(|root| root.der().clone()).to_vec();
+        if standby.certificate().trust_domain()? != self.domain {
+            return Err(SignerUnfit::NoTrustDomain.into());
+        }
+        let bundle = Bundle::from_roots(self.domain.clone(), roots)?;
+        let peers = Verifier::new(Bundles::of(bundle.clone()));
+        Ok(Authority {
+            standby: Some(standby),
+            bundle,
+            peers,
+            ..self
         })
     }
 
@@ -310,10 +341,33 @@ impl Authority {
         &self.root
     }
 
+    /// The second root, if there is one.
+    pub fn standby(&self) -> Option<&Root> {
+        self.standby.as_ref()
+    }
+
     /// The issuer that signs now.
     pub fn issuer(&self) -> &Signer {
         &self.issuer
     }
+}
+
+fn new_root(
+    domain: &TrustDomain,
+    algorithm: Algorithm,
+    now: SystemTime,
+) -> Result<Signer, IssueError> {
+    let key = match algorithm {
+        Algorithm::P256 => Key::generate()?,
+        Algorithm::P384 => Key::generate_p384()?,
+    };
+    let template = Template::root(domain, &public(&key)?, random_serial()?, now)?;
+    let by = By::Itself(&key);
+    let checked = check_authority(sign(template, by)?, by)?;
+    Ok(Signer::new(
+        AuthorityCertificate::read(checked.der().clone())?,
+        key,
+    )?)
 }
 
 fn next_issuer(domain: &TrustDomain, root: &Signer, now: SystemTime) -> Result<Signer, IssueError> {

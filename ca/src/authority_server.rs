@@ -121,7 +121,7 @@ impl<L: Ledger> AuthorityServer<L> {
         now: SystemTime,
     ) -> Result<Self, ServerError> {
         let (authority, _) = dir.authority_renewed(now)?;
-        let statement = newest_statement(&ledger, &authority, now).await?;
+        let statement = newest_statement(&ledger, &dir, &authority).await?;
         let revoked = all_marks(&ledger).await?;
         let in_force = InForce::begin(Arc::new(authority), 1, now)?;
         in_force.tell(&metrics);

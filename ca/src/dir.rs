@@ -8,20 +8,25 @@
 //!   issuers/ID/        the same; old ones stay, they are what is looked up when a leaf is in question
 //!   root -> roots/ID   the ones in force
 //!   issuer -> issuers/ID
+//!   statement          the first statement about the roots, signed by all of them
+//!   standby -> roots/ID  a second root, if there is one: its certificate alone
+//!   standby-root/      its cert.pem and key.pem (0600), to be taken away; nothing here reads them again
 //! ```
 //!
 //! 1. The folder appears whole or not at all, and never in the place of anything.
 //! 2. A root or issuer is complete and on the platter before a link points at it.
 //! 3. A key that others may read is refused, not used.
 //! 4. `root/key.pem` may be away: the issuer then works until it ends.
+//! 5. What needs every root's key is done when the folder is made, so that each may be away from then on.
 
 use crate::authority::{Authority, IssueError, Root};
+use crate::dir_error::{DirError, FORMAT};
 use crate::disk::{self, DiskError, PUBLIC, SECRET, Staging};
-use crate::signer::{AuthorityCertificate, Signer, SignerUnfit};
+use crate::signer::{AuthorityCertificate, Signer};
+use crate::stated::first_statement;
 use crate::template::short_id;
-use identity::{Key, KeyError, pem};
+use identity::{Key, SignedStatement, pem};
 use rustls::pki_types::CertificateDer;
-use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -29,166 +34,15 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use zeroize::Zeroizing;
 
-const FORMAT: &str = "1";
+/// The first statement about the roots.
+const STATEMENT: &str = "statement";
+/// Where the second root waits to be taken away.
+const STANDBY_ROOT: &str = "standby-root";
 
 /// An authority's folder.
 #[derive(Clone, Debug)]
 pub struct Dir {
     path: PathBuf,
-}
-
-/// Why a folder could not be made or used.
-#[derive(Debug)]
-pub enum DirError {
-    /// Something is already there.
-    Occupied {
-        /// Where.
-        path: PathBuf,
-    },
-    /// The place is a mount point, which nothing can be moved onto.
-    MountPoint {
-        /// Where.
-        path: PathBuf,
-    },
-    /// No authority lives there.
-    NoAuthority {
-        /// Where.
-        path: PathBuf,
-    },
-    /// A newer version of this program made it.
-    Format {
-        /// The file that says so.
-        path: PathBuf,
-        /// What it says.
-        found: String,
-    },
-    /// A key can be read by others than its owner.
-    Readable {
-        /// The key.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// A file could not be read or written.
-    Disk(DiskError),
-    /// A file is not a PEM of what it should be.
-    Pem {
-        /// Which file.
-        path: PathBuf,
-    },
-    /// A key file holds none that we can use.
-    Key {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: KeyError,
-    },
-    /// A certificate is not what it should be.
-    Unfit {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: SignerUnfit,
-    },
-    /// The next issuer could not be made.
-    Issue(IssueError),
-}
-
-impl DirError {
-    /// A label that never changes.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            DirError::Occupied { .. } => "dir_occupied",
-            DirError::MountPoint { .. } => "dir_mount_point",
-            DirError::NoAuthority { .. } => "dir_no_authority",
-            DirError::Format { .. } => "dir_format",
-            DirError::Readable { .. } => "dir_key_readable",
-            DirError::Disk(_) => "dir_disk",
-            DirError::Pem { .. } => "dir_pem",
-            DirError::Key { .. } => "dir_key",
-            DirError::Unfit { source, .. } => source.reason(),
-            DirError::Issue(source) => source.reason(),
-        }
-    }
-}
-
-impl fmt::Display for DirError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DirError::Occupied { path } => {
-                write!(
-                    f,
-                    "{} is not touched: something is there already; name a new folder",
-                    path.display()
-                )
-            }
-            DirError::MountPoint { path } => {
-                let path = path.display();
-                write!(
-                    f,
-                    "{path} cannot be used: it is a mount point, which nothing can be moved onto; \
-                     name a folder below it, such as {path}/ca"
-                )
-            }
-            DirError::NoAuthority { path } => {
-                let path = path.display();
-                write!(
-                    f,
-                    "{path} is no CA: it has no file `format`; \
-                     make one with `countersign ca init --trust-domain TD --dir {path}`"
-                )
-            }
-            DirError::Format { path, found } => {
-                let path = path.display();
-                write!(
-                    f,
-                    "{path} says {found:?}: this version knows {FORMAT:?}; \
-                     use the version that wrote it, or a newer one"
-                )
-            }
-            DirError::Readable { path, mode } => {
-                let path = path.display();
-                write!(
-                    f,
-                    "{path} is not used: its mode {mode:04o} lets others read it; \
-                     run `chmod 600 {path}`, and think about who may have a copy"
-                )
-            }
-            DirError::Disk(error) => error.fmt(f),
-            DirError::Pem { path } => {
-                write!(
-                    f,
-                    "{} is not read: it does not hold exactly one PEM of its kind; restore it from a backup",
-                    path.display()
-                )
-            }
-            DirError::Key { path, source } => write!(f, "{}: {source}", path.display()),
-            DirError::Unfit { path, source } => write!(f, "{}: {source}", path.display()),
-            DirError::Issue(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for DirError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            DirError::Disk(error) => error.source(),
-            DirError::Key { source, .. } => Some(source),
-            DirError::Unfit { source, .. } => Some(source),
-            DirError::Issue(error) => error.source(),
-            _ => None,
-        }
-    }
-}
-impl From<DiskError> for DirError {
-    fn from(error: DiskError) -> Self {
-        DirError::Disk(error)
-    }
-}
-impl From<IssueError> for DirError {
-    fn from(error: IssueError) -> Self {
-        DirError::Issue(error)
-    }
 }
 
 impl Dir {
@@ -207,11 +61,19 @@ impl Dir {
         for slots in ["roots", "issuers"] {
             disk::folder(&at.join(slots))?;
         }
-        let root_key = match authority.root() {
-            Root::Here(root) => Some(root.key()),
-            Root::Away(_) => None,
-        };
-        fill(at, Slot::ROOT, authority.root().certificate(), root_key)?;
+        let root = authority.root();
+        fill(at, Slot::ROOT, root.certificate(), root.key())?;
+        if let Some(standby) = authority.standby() {
+            fill(at, Slot::STANDBY, standby.certificate(), None)?;
+            let apart = at.join(STANDBY_ROOT);
+            disk::folder(&apart)?;
+            put(&apart, standby.certificate(), standby.key())?;
+            disk::sync(&apart)?;
+        }
+        if root.key().is_some() {
+            let first = first_statement(authority)?;
+            disk::write(&at.join(STATEMENT), &first.to_bytes(), PUBLIC)?;
+        }
         let issuer = authority.issuer();
         fill(at, Slot::ISSUER, issuer.certificate(), Some(issuer.key()))?;
         disk::write(
@@ -276,13 +138,40 @@ impl Dir {
             }
         })?;
         let issuer = self.signer(Slot::ISSUER, certificate, key)?;
-        Authority::of_parts(root, issuer).map_err(|error| match error {
+        let authority = Authority::of_parts(root, issuer);
+        let authority = authority.map_err(|error| self.unfit(Slot::ISSUER, error))?;
+        match self.path.join(Slot::STANDBY.in_force).symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(authority),
+            _ => {
+                let standby = Root::Away(self.certificate(Slot::STANDBY)?);
+                let authority = authority.with_standby(standby);
+                authority.map_err(|error| self.unfit(Slot::STANDBY, error))
+            }
+        }
+    }
+
+    /// What is wrong with what is in force there.
+    fn unfit(&self, slot: Slot, error: IssueError) -> DirError {
+        match error {
             IssueError::Unfit(source) => {
-                let path = self.certificate_path(Slot::ISSUER);
+                let path = self.certificate_path(slot);
                 DirError::Unfit { path, source }
             }
             error => DirError::Issue(error),
-        })
+        }
+    }
+
+    /// The first statement about the roots, as it was made with the folder; `None` in one that an older version made.
+    pub fn first_statement(&self) -> Result<Option<SignedStatement>, DirError> {
+        let path = self.path.join(STATEMENT);
+        let bytes = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => disk::on("read", &path, read)?,
+        };
+        match SignedStatement::from_bytes(&bytes) {
+            Ok(first) => Ok(Some(first)),
+            Err(source) => Err(DirError::Statement { path, source }),
+        }
     }
 
     /// Reads the authority and, if its issuer is past half of its life, lets a new one take over: written, then linked. Also
@@ -308,6 +197,11 @@ impl Dir {
             None if authority.successor_due(now) => Ok((authority, Renewal::RootAway)),
             None => Ok((authority, Renewal::NotDue)),
         }
+    }
+
+    /// Where the second root and its key lie until they are taken away.
+    pub fn standby_path(&self) -> PathBuf {
+        self.path.join(STANDBY_ROOT)
     }
 
     /// Where the roots to trust lie.
@@ -412,6 +306,10 @@ impl Slot {
         all: "roots",
         in_force: "root",
     };
+    const STANDBY: Slot = Slot {
+        all: "roots",
+        in_force: "standby",
+    };
     const ISSUER: Slot = Slot {
         all: "issuers",
         in_force: "issuer",
@@ -427,17 +325,21 @@ fn fill(
 ) -> Result<(), DirError> {
     let relative = Path::new(slot.all).join(short_id(certificate.key()));
     let staging = Staging::begin(&dir.join(&relative))?;
-    if let Some(key) = key {
-        let key = key.to_pem();
-        disk::write(&staging.path().join("key.pem"), key.as_bytes(), SECRET)?;
-    }
-    let certificate = pem::encode("CERTIFICATE", certificate.der());
-    disk::write(
-        &staging.path().join("cert.pem"),
-        certificate.as_bytes(),
-        PUBLIC,
-    )?;
+    put(staging.path(), certificate, key)?;
     staging.finish()?;
     disk::point(dir, slot.in_force, &relative)?;
     Ok(())
+}
+
+/// Writes an authority into a folder.
+fn put(
+    folder: &Path,
+    certificate: &AuthorityCertificate,
+    key: Option<&Key>,
+) -> Result<(), DiskError> {
+    if let Some(key) = key {
+        disk::write(&folder.join("key.pem"), key.to_pem().as_bytes(), SECRET)?;
+    }
+    let certificate = pem::encode("CERTIFICATE", certificate.der());
+    disk::write(&folder.join("cert.pem"), certificate.as_bytes(), PUBLIC)
 }

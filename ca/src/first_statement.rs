@@ -3,17 +3,18 @@
 //! In: what is kept, what `ca init` left, and the authority with its root's key. Out: a statement that is kept. Only the first is
 //! ever made here.
 
-use crate::authority::{Authority, Root};
+use crate::authority::Authority;
+use crate::dir::Dir;
 use crate::server_error::ServerError;
+use crate::stated::{first_statement, speaks_for};
 use crate::store::{self, Ledger, StatementSignature, StoredStatement};
-use identity::{SignedStatement, Statement};
-use std::time::{SystemTime, UNIX_EPOCH};
+use identity::SignedStatement;
 
-/// The newest statement that is kept, or the first, made now.
+/// The newest statement that is kept, or the first: that of the folder, or of an older folder without one, made now.
 pub(crate) async fn newest_statement(
     ledger: &impl Ledger,
+    dir: &Dir,
     authority: &Authority,
-    now: SystemTime,
 ) -> Result<StoredStatement, ServerError> {
     let mut newest: Option<StoredStatement> = None;
     loop {
@@ -27,21 +28,14 @@ pub(crate) async fn newest_statement(
     if let Some(newest) = newest {
         return Ok(newest);
     }
-    let first = stored(&first_statement(authority, now)?);
+    let first = match dir.first_statement()? {
+        Some(first) => first,
+        None => first_statement(authority)?,
+    };
+    speaks_for(authority, &first)?;
+    let first = stored(&first);
     ledger.append_statement(first.clone()).await?;
     Ok(first)
-}
-
-fn first_statement(authority: &Authority, now: SystemTime) -> Result<SignedStatement, ServerError> {
-    let Root::Here(root) = authority.root() else {
-        return Err(ServerError::RootAway);
-    };
-    let now_s = now
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
-    let sequence = identity::next_sequence(None, now_s);
-    let first = Statement::new(authority.bundle(), sequence, now_s)?;
-    Ok(SignedStatement::sign(first, &[root.key()])?)
 }
 
 /// As the record keeps it.

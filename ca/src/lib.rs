@@ -40,6 +40,10 @@ mod authority;
 
 mod disk;
 
+mod stated;
+
+mod dir_error;
+
 mod dir;
 
 mod deliver;
@@ -112,7 +116,8 @@ pub use clock::Clock;
 pub use config::unit::Rate;
 pub use csr::{CSR_BYTES_MAX, Csr, CsrRefused};
 pub use deliver::Delivery;
-pub use dir::{Dir, DirError, Renewal};
+pub use dir::{Dir, Renewal};
+pub use dir_error::DirError;
 pub use disk::DiskError;
 pub use enforced::Watching;
 pub use in_force::Ends;
@@ -131,6 +136,7 @@ pub use sign::{By, SignFailed, Signed, sign};
 pub use signer::{AuthorityCertificate, Signer, SignerUnfit};
 pub use spiffe_bundle::{REFRESH_HINT_S, spiffe_bundle};
 pub use start_error::StartError;
+pub use stated::NotStated;
 pub use template::{
     BACKDATED_S, ISSUER_LIFE_S, NotNow, Profile, ROOT_LIFE_S, Serial, Template, Validity, short_id,
 };

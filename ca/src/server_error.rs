@@ -1,7 +1,8 @@
 //! Why a CA cannot answer calls, or cannot go on as it should, in words for the person who runs it.
 
 use crate::authority::IssueError;
-use crate::dir::DirError;
+use crate::dir_error::DirError;
+use crate::stated::NotStated;
 use crate::store;
 use identity::GenerationError;
 use std::fmt;
@@ -16,12 +17,10 @@ pub enum ServerError {
     Issue(IssueError),
     /// TLS configurations.
     Tls(GenerationError),
-    /// The first statement needs the root's key.
-    RootAway,
-    /// The first statement cannot be made.
+    /// The first statement.
+    NotStated(NotStated),
+    /// A later statement does not follow.
     Statement(identity::StatementRefused),
-    /// The root could not sign it.
-    Sign(identity::KeyError),
     /// It could not be kept, or those before not be read.
     Store(store::Refused),
     /// No threads to sign on.
@@ -34,11 +33,8 @@ impl fmt::Display for ServerError {
             ServerError::Dir(error) => error.fmt(f),
             ServerError::Issue(error) => error.fmt(f),
             ServerError::Tls(error) => error.fmt(f),
-            ServerError::RootAway => f.write_str(
-                "the first statement about the roots is not made: the root's key is away; put it back for the first start",
-            ),
+            ServerError::NotStated(error) => error.fmt(f),
             ServerError::Statement(error) => error.fmt(f),
-            ServerError::Sign(error) => error.fmt(f),
             ServerError::Store(error) => error.fmt(f),
             ServerError::Threads(error) => write!(
                 f,
@@ -62,7 +58,7 @@ from!(
     Dir(DirError),
     Issue(IssueError),
     Tls(GenerationError),
+    NotStated(NotStated),
     Statement(identity::StatementRefused),
-    Sign(identity::KeyError),
     Store(store::Refused)
 );

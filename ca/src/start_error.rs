@@ -1,6 +1,6 @@
 //! Why a CA does not start, in one line for the person who starts it.
 
-use crate::dir::DirError;
+use crate::dir_error::DirError;
 use crate::server_error::ServerError;
 use crate::store::StoreError;
 use config::TrustDomain;

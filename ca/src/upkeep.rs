@@ -145,6 +145,7 @@ fn at(time: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stated::NotStated;
 
     const NOW: SystemTime = UNIX_EPOCH;
     const DAY: Duration = Duration::from_secs(86_400);
@@ -183,13 +184,13 @@ mod tests {
             ),
             (Ok(Upkeep::default()), vec![]),
             (
-                Err(ServerError::RootAway),
+                Err(ServerError::NotStated(NotStated::KeyAway)),
                 vec![News::Bad(format!(
                     "the ca cannot renew itself: {}",
-                    ServerError::RootAway
+                    ServerError::NotStated(NotStated::KeyAway)
                 ))],
             ),
-            (Err(ServerError::RootAway), vec![]),
+            (Err(ServerError::NotStated(NotStated::KeyAway)), vec![]),
             (away(), vec![News::Bad(bad.to_owned())]),
         ] {
             assert_eq!(told.news(&done, ends(), NOW), expected, "{done:?}");
@@ -210,8 +211,11 @@ mod tests {
 
     #[test]
     fn a_certificate_that_has_ended_says_why() {
-        let failed = Err(ServerError::RootAway);
-        let why = format!("ended at 1970-01-02T00:00:00Z: {}", ServerError::RootAway);
+        let failed = Err(ServerError::NotStated(NotStated::KeyAway));
+        let why = format!(
+            "ended at 1970-01-02T00:00:00Z: {}",
+            ServerError::NotStated(NotStated::KeyAway)
+        );
 
         assert_eq!(certificate(&failed, ends(), NOW), Ok(()));
         assert_eq!(certificate(&failed, ends(), NOW + DAY), Err(why));

@@ -10,6 +10,8 @@ use config::{SpiffeId, TrustDomain};
 use countersign_ca::{
     Algorithm, Authority, Delivery, Dir, ISSUER_LIFE_S, ROOT_LIFE_S, Renewal, date,
 };
+use identity::{FirstContact, SignedStatement};
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -49,6 +51,79 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }
 
+fn with_standby(place: &TempDir) -> Dir {
+    let both = authority().with_new_standby(Algorithm::P256, at(BORN_S));
+    Dir::create(&place.path().join("ca"), &both.unwrap()).unwrap()
+}
+
+#[test]
+fn a_second_root_is_trusted_from_the_start_and_its_key_lies_apart() {
+    let place = TempDir::new().unwrap();
+
+    let dir = with_standby(&place);
+
+    let apart = dir.standby_path();
+    assert_eq!(names(&apart), ["cert.pem", "key.pem"]);
+    assert_eq!((mode(&apart), mode(&apart.join("key.pem"))), (0o700, 0o600));
+    assert_eq!(names(&dir.path().join("standby")), ["cert.pem"]);
+    fs::remove_dir_all(&apart).unwrap();
+    let read = dir.authority().unwrap();
+    assert_eq!(read.fingerprints().len(), 2);
+    assert!(read.standby().unwrap().key().is_none());
+    let bundle = fs::read_to_string(dir.bundle_path()).unwrap();
+    assert_eq!(bundle, read.bundle().to_pem());
+    let issued = read.issue(&orders(), Duration::from_secs(60), at(BORN_S));
+    assert_eq!(issued.unwrap().bundle_pem, bundle);
+}
+
+#[test]
+fn both_roots_sign_the_first_statement_and_who_trusts_either_believes_it() {
+    let place = TempDir::new().unwrap();
+    let dir = with_standby(&place);
+    let bundle = dir.authority().unwrap().bundle().clone();
+
+    let first = dir.first_statement().unwrap().unwrap();
+
+    let domain = bundle.trust_domain();
+    assert_eq!(first.signatures().len(), 2);
+    for one in bundle.fingerprints() {
+        let contact = FirstContact::Fingerprint(domain.clone(), one);
+        let walked = contact.walk(std::slice::from_ref(&first)).unwrap();
+        assert_eq!(walked.statement().bundle().roots().len(), 2);
+    }
+    let [one, _] = first.signatures() else {
+        panic!("not two")
+    };
+    let half = SignedStatement::from_parts(first.body().to_vec(), vec![one.clone()]).unwrap();
+    let refused: BTreeSet<_> = bundle
+        .fingerprints()
+        .into_iter()
+        .map(|one| FirstContact::Fingerprint(domain.clone(), one))
+        .map(|contact| contact.walk(std::slice::from_ref(&half)))
+        .map(|walked| walked.unwrap_err().reason())
+        .collect();
+    // Signed by one alone it is believed by nobody who trusts either: why both must.
+    let wanted = BTreeSet::from(["statement_not_by_added_root", "statement_not_by_held_root"]);
+    assert_eq!(refused, wanted);
+}
+
+#[test]
+fn a_second_root_that_is_gone_or_anothers_is_refused() {
+    let place = TempDir::new().unwrap();
+    let dir = with_standby(&place);
+    let standby = fs::canonicalize(dir.path().join("standby")).unwrap();
+    let other = TrustDomain::parse("other.example").unwrap();
+    let other = Authority::create(&other, Algorithm::P256, at(BORN_S)).unwrap();
+
+    fs::write(standby.join("cert.pem"), other.bundle().to_pem()).unwrap();
+    let foreign = dir.authority().unwrap_err();
+    fs::remove_dir_all(standby).unwrap();
+    let gone = dir.authority().unwrap_err();
+
+    assert_eq!(foreign.reason(), "authority_no_trust_domain");
+    assert_eq!(gone.reason(), "dir_disk");
+}
+
 #[test]
 fn only_the_owner_can_read_a_key_or_enter_the_folder() {
     let place = TempDir::new().unwrap();
@@ -59,7 +134,15 @@ fn only_the_owner_can_read_a_key_or_enter_the_folder() {
     assert_eq!(names(place.path()), ["ca"]);
     assert_eq!(
         names(path),
-        ["bundle.pem", "format", "issuer", "issuers", "root", "roots"]
+        [
+            "bundle.pem",
+            "format",
+            "issuer",
+            "issuers",
+            "root",
+            "roots",
+            "statement"
+        ]
     );
     for (name, wanted) in [
         (".", 0o700),
@@ -68,6 +151,7 @@ fn only_the_owner_can_read_a_key_or_enter_the_folder() {
         ("issuer/key.pem", 0o600),
         ("issuer/cert.pem", 0o644),
         ("bundle.pem", 0o644),
+        ("statement", 0o644),
     ] {
         assert_eq!(mode(&path.join(name)), wanted, "{name}");
     }

@@ -100,6 +100,40 @@ fn modes_do_not_depend_on_the_umask() {
 }
 
 #[test]
+fn a_standby_root_is_published_and_its_key_is_where_it_can_be_taken_away() {
+    let place = TempDir::new().unwrap();
+
+    let ran = ca(
+        &place,
+        "init --trust-domain shop.example --dir ca --standby-root",
+    );
+
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let lines: Vec<&str> = ran.out.lines().collect();
+    assert!(lines[1].starts_with("fingerprint  sha256:"), "{}", ran.out);
+    assert!(lines[2].starts_with("             sha256:"), "{}", ran.out);
+    assert!(
+        lines[4]
+            .ends_with("ca/standby-root/key.pem: move that folder to where no machine reaches it"),
+        "{}",
+        ran.out
+    );
+    fs::rename(
+        place.path().join("ca/standby-root"),
+        place.path().join("away"),
+    )
+    .unwrap();
+    let bundle = ca(&place, "bundle show --dir ca").out;
+    assert_eq!(bundle.matches("BEGIN CERTIFICATE").count(), 2);
+    let issue = "issue --dir ca --id spiffe://shop.example/orders --out orders";
+    assert_eq!(ca(&place, issue).code, Some(0));
+    assert_eq!(
+        fs::read_to_string(place.path().join("orders/bundle.pem")).unwrap(),
+        bundle
+    );
+}
+
+#[test]
 fn a_request_is_signed_and_no_key_is_written() {
     let place = ready();
     let key = mint::Key::p256();
@@ -141,11 +175,6 @@ fn what_cannot_be_done_is_one_line_with_its_exit_code() {
             "init --trust-domain shop.example --dir file/ca",
             2,
             "file/.ca.incomplete is not made: Not a directory (os error 20); name another",
-        ),
-        (
-            "init --trust-domain shop.example --dir new --standby-root",
-            2,
-            "ca init --standby-root: not supported yet; leave it out",
         ),
         (
             "init --trust-domain shop.example --dir new --import-root x",

@@ -69,6 +69,20 @@ pub(crate) fn made_at(then: SystemTime) -> TempDir {
 }
 
 impl Ca {
+    pub(crate) const GRANTS: Grants = Grants {
+        ttl: Duration::from_secs(3600),
+        ttl_max: Duration::from_secs(86_400),
+        grace: Duration::from_secs(86_400),
+        per_identity: Rate {
+            times: 5,
+            per: Duration::from_secs(60),
+        },
+        per_source: Rate {
+            times: 20,
+            per: Duration::from_secs(60),
+        },
+    };
+
     pub(crate) async fn start(folder: &Path) -> Ca {
         Self::start_granting(folder, Duration::from_secs(3600)).await
     }
@@ -81,20 +95,7 @@ impl Ca {
         let dir = Dir::open(&folder.join("ca")).unwrap();
         let bundle = dir.authority().unwrap().bundle().clone();
         let store = Store::open(dir.path(), &domain()).unwrap();
-        let minute = Duration::from_secs(60);
-        let mut grants = Grants {
-            ttl: Duration::from_secs(3600),
-            grace: Duration::from_secs(86_400),
-            ttl_max: Duration::from_secs(86_400),
-            per_identity: Rate {
-                times: 5,
-                per: minute,
-            },
-            per_source: Rate {
-                times: 20,
-                per: minute,
-            },
-        };
+        let mut grants = Self::GRANTS;
         change(&mut grants);
         let metrics = CaMetrics::new();
         let now = SystemTime::now();
