@@ -12,7 +12,6 @@ pub(crate) enum Failure {
     /// The command line, the files or the machine are not fit (exit code 2).
     Unfit(String),
     /// The other side could not be asked (exit code 3).
-    #[expect(dead_code, reason = "no verb of this version asks a running process")]
     Unreachable(String),
 }
 

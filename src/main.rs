@@ -186,8 +186,8 @@ mod tests {
                 "countersign",
             ),
             (
-                "countersign ca token create --id x",
-                "countersign ca token",
+                "countersign ca revoke --id x",
+                "countersign ca revoke",
                 "countersign ca",
             ),
             (

@@ -4,7 +4,7 @@
 //! peer would believe them. No key is read and nobody is asked.
 
 use crate::failure::Failure;
-use crate::output::{Output, OutputOption, print};
+use crate::output::{Output, OutputOption, print, roughly};
 use ::config::TrustDomain;
 use identity::pki_types::{CertificateDer, UnixTime};
 use identity::{Bundle, Bundles, Facts, Peer, Refused, Role, Verifier, pem, rfc3339};
@@ -12,7 +12,7 @@ use serde_json::json;
 use std::fmt::{Display, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 /// What to do with an identity.
 #[derive(Debug, clap::Subcommand)]
@@ -183,17 +183,6 @@ fn left(facts: &Facts, now: SystemTime) -> String {
     }
 }
 
-/// The largest unit of which there are two or more, rounded down.
-fn roughly(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} d", seconds / 86_400),
-    }
-}
-
 impl Verify {
     fn run(self) -> Result<ExitCode, Failure> {
         let chain = read_chain(&self.file)?;
@@ -237,6 +226,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use mint::Authority;
+    use std::time::Duration;
     use tempfile::TempDir;
 
     const ORDERS: &str = "spiffe://shop.example/orders";

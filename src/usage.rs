@@ -18,8 +18,8 @@ const NOT_YET: &[(&str, &[&str])] = &[
     (
         "countersign ca",
         &[
-            "token", "list", "show", "revoke", "unrevoke", "status", "explain", "rehearse",
-            "backup", "restore", "clock", "rotate", "issuer", "log", "audit",
+            "revoke", "unrevoke", "explain", "rehearse", "backup", "restore", "clock", "rotate",
+            "issuer", "log", "audit",
         ],
     ),
     ("countersign ca bundle", &["add", "remove"]),

@@ -5,12 +5,7 @@ use ca::{Dir, DirError, IssueError};
 use std::path::Path;
 
 /// The folder that `--dir` names.
-pub(super) fn open(dir: Option<&Path>, verb: &str) -> Result<Dir, Failure> {
-    let Some(dir) = dir else {
-        return Err(Failure::Unfit(format!(
-            "{verb}: asking a running CA is not supported yet; name the CA's folder with --dir"
-        )));
-    };
+pub(super) fn open(dir: &Path) -> Result<Dir, Failure> {
     Dir::open(dir).map_err(unfit)
 }
 

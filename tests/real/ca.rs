@@ -182,9 +182,9 @@ fn what_cannot_be_done_is_one_line_with_its_exit_code() {
             "ca init --import-root: not supported yet; leave it out",
         ),
         (
-            "issue --id spiffe://shop.example/orders --out orders",
-            2,
-            "ca issue: asking a running CA is not supported yet; name the CA's folder with --dir",
+            "issue --id spiffe://shop.example/orders --out orders --socket none.sock",
+            3,
+            "none.sock: no CA to be asked: there is no such socket; start it with `countersign ca serve`, or name its socket with --socket, or the CA's folder with --dir",
         ),
         (
             "issue --dir no --id spiffe://shop.example/orders --out orders",

@@ -149,6 +149,11 @@ impl Contested {
 impl Status {
     /// Its body.
     pub fn to_json(&self) -> String {
+        self.value().to_string()
+    }
+
+    /// As a value, to be printed.
+    pub fn value(&self) -> Value {
         json!({
             "trust_domain": self.trust_domain, "now_unix_s": self.now_unix_s, "issued": self.issued,
             "statement_sequence": self.statement_sequence,
@@ -158,7 +163,6 @@ impl Status {
             "contested": self.contested.iter().map(Contested::value).collect::<Vec<_>>(),
             "first_to_end": self.first_to_end.as_ref().map(Listed::value),
         })
-        .to_string()
     }
 
     /// From a body.

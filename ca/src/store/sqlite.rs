@@ -69,6 +69,11 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
+    /// Whether an authority's folder has one: whether a CA has ever served from it.
+    pub fn is_in(dir: &Path) -> bool {
+        dir.join(FOLDER).symlink_metadata().is_ok()
+    }
+
     /// Opens the store of an authority's folder, or makes it. Blocks for a few milliseconds.
     pub fn open(dir: &Path, domain: &TrustDomain) -> Result<Self, StoreError> {
         let folder = dir.join(FOLDER);

@@ -5,6 +5,7 @@ mod limits;
 mod ports;
 
 pub use limits::Limits;
+pub use ports::SOCKET_DEFAULT;
 
 use crate::describe::Element;
 use crate::form::{As, Duration as Span, File, Listen, Map, Noun, object};

@@ -9,6 +9,9 @@ use crate::read::Value;
 use serde_json::Value as Json;
 use std::path::PathBuf;
 
+/// Where the admin socket lies, and the `ca` verbs look for it, unless somebody says otherwise.
+pub const SOCKET_DEFAULT: &str = "/run/countersign/ca.sock";
+
 /// The admin socket.
 pub(super) struct Admin(pub(super) PathBuf);
 
@@ -17,7 +20,7 @@ const SOCKET: Key<File> = Key::new(
     "A unix socket (0600), made with its folder if only that is missing: who may open it may have any identity.",
 )
 .default(
-    "/run/countersign/ca.sock",
+    SOCKET_DEFAULT,
     "it is gone with the machine's memory, and the `ca` verbs look there unless told otherwise",
 );
 
