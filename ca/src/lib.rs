@@ -98,6 +98,8 @@ mod grpc;
 
 mod in_turn;
 
+mod doors;
+
 mod serve;
 
 pub mod admin;

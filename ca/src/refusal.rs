@@ -59,6 +59,8 @@ pub enum Refusal {
     Issue(IssueError),
     /// The record refused: token, lineage or disk.
     Record(store::Refused),
+    /// The request did not come whole, or was not answered, in time.
+    Slow,
     /// The CA is ending.
     Draining,
 }
@@ -102,6 +104,7 @@ impl Refusal {
             Refusal::Csr(refused) => refused.reason(),
             Refusal::Issue(error) => error.reason(),
             Refusal::Record(refused) => refused.reason(),
+            Refusal::Slow => "call_slow",
             Refusal::Draining => "draining",
         }
     }
@@ -121,6 +124,7 @@ impl Refusal {
             | Refusal::Proofs
             | Refusal::Crowded
             | Refusal::Streams
+            | Refusal::Slow
             | Refusal::Draining => Fault::Passing,
             Refusal::Bounds(_) | Refusal::Instance(_) | Refusal::Csr(_) => Fault::Request,
             Refusal::Issue(IssueError::Csr(_)) => Fault::Request,
@@ -197,6 +201,9 @@ impl fmt::Display for Refusal {
             Refusal::Csr(refused) => refused.fmt(f),
             Refusal::Issue(error) => error.fmt(f),
             Refusal::Record(refused) => refused.fmt(f),
+            Refusal::Slow => f.write_str(
+                "not answered: the request did not come whole, or could not be answered, within 15 s; send it again",
+            ),
             Refusal::Draining => f.write_str("not heard: the ca is ending; try again"),
         }
     }

@@ -2,44 +2,58 @@
 //!
 //! In: a bound listener and an authority. Out: calls to it, until the drain starts; then what is under way is finished.
 //!
-//! 1. Handshakes are bounded in number and time, apart from connections that stand.
-//! 2. Who shows no certificate has a connection for a minute: enough for a join and the statements.
+//! 1. Handshakes are bounded in number and time, apart from connections that stand, and those of strangers apart from those of
+//!    members: see [`crate::doors`].
+//! 2. Who shows no certificate has a connection for a minute: enough for a join and the statements. So has who showed one, once
+//!    that has ended.
 //! 3. A call is part of its connection's task, which the drain waits for: none outlives its end, holding the record open.
-//! 4. Nobody opens more connections than [`CONNECTIONS_MAX`] together.
+//! 4. What one connection can make us keep is bounded, and a call that is not heard to its end in time is over.
 
 use crate::authority_server::AuthorityServer;
 use crate::call::Connection;
+use crate::doors::{Doors, Seat};
 use crate::grpc::Calls;
 use crate::in_turn::{Begun, InTurn};
+use crate::refusal::Refusal;
+use crate::status::status;
 use crate::store::Ledger;
 use api::bounds::REQUEST_BYTES_MAX;
 use api::ca_v1::authority_server::AuthorityServer as Service;
+use config::SpiffeId;
 use daemon::accept;
 use daemon::bind::Listener;
 use daemon::drain::Draining;
+use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// Open connections at a time, with and without certificates.
-const CONNECTIONS_MAX: usize = 20_000;
-/// How long a connection without a certificate may stand.
+/// How long a connection without a certificate may stand, and one with a certificate after its end.
 const STRANGER_AGE_MAX: Duration = Duration::from_secs(60);
 /// How long calls under way may still take when a connection is asked to end.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long handshakes under way may still take then.
 const LAST_HANDSHAKES: Duration = Duration::from_secs(1);
-/// Calls at a time on one connection: a renewal, a stream and the statements, and some more.
+/// Calls at a time on a member's connection: a renewal, a stream and the statements, and some more.
 const CALLS_MAX: u32 = 16;
+/// The same on a stranger's.
+const STRANGERS_CALLS_MAX: u32 = 4;
+/// How long a call may take from its head to its answer, but for a stream: a queue of signatures and one of the disk, each of two
+/// seconds, and a slow line.
+const CALL_WITHIN: Duration = Duration::from_secs(15);
+/// The one call that is a stream.
+const STREAM: &str = "/countersign.ca.v1.Authority/Watch";
+/// How much of one call's request may be under way.
+const CALL_WINDOW_BYTES: u32 = 64 * 1024;
+/// The same of all calls of a connection.
+const CONNECTION_WINDOW_BYTES: u32 = 128 * 1024;
 /// Resets that wait to be worked off, before the connection is closed.
 const PENDING_RESETS_MAX: usize = 20;
 /// A head: gRPC's own few fields.
@@ -65,25 +79,61 @@ pub async fn serve<L: Ledger + 'static>(
     server: Arc<AuthorityServer<L>>,
     limits: Limits,
 ) {
-    let handshakes = Arc::new(Semaphore::new(limits.handshakes));
-    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let doors = Doors::of(limits.handshakes);
     let watch = draining.clone();
     accept::run(listener, draining, move |stream, peer: SocketAddr| {
-        let handshake = Arc::clone(&handshakes).try_acquire_owned();
-        let place = Arc::clone(&connections).try_acquire_owned();
-        let (server, draining) = (Arc::clone(&server), watch.clone());
+        let handshake = doors.handshake(&peer);
+        let (server, draining, doors) = (Arc::clone(&server), watch.clone(), doors.clone());
         async move {
             // Without a place the stream is dropped here: closed at once is an answer too.
-            let (Ok(handshake), Ok(_place)) = (handshake, place) else {
+            let Some(handshake) = handshake else { return };
+            let shaken = tokio::select! {
+                shaken = shake_hands(stream, peer, &server, limits, &draining) => shaken,
+                () = handshake.asked_back() => None,
+            };
+            let Some(tls) = shaken else { return };
+            let guest = Guest::of(&tls, peer, &server);
+            let Some(seat) = doors.seat(&peer, guest.id.as_ref()) else {
                 return;
             };
-            if let Some(tls) = shake_hands(stream, peer, &server, limits, &draining).await {
-                drop(handshake);
-                answer(tls, peer, server, draining).await;
-            }
+            drop(handshake);
+            answer(tls, guest, seat, server, draining).await;
         }
     })
     .await;
+}
+
+/// Who is at the other end.
+struct Guest {
+    connection: Arc<Connection>,
+    /// Whom its certificate names, if it has one.
+    id: Option<SpiffeId>,
+    /// How long its connection may stand.
+    age_max: Duration,
+}
+
+impl Guest {
+    fn of<L: Ledger>(
+        tls: &TlsStream<TcpStream>,
+        peer: SocketAddr,
+        server: &AuthorityServer<L>,
+    ) -> Self {
+        let chain = tls.get_ref().1.peer_certificates().unwrap_or_default();
+        let connection = Arc::new(Connection::new(peer.ip(), chain.to_vec()));
+        let now = server.now();
+        let known = server
+            .caller(&connection, now)
+            .ok()
+            .map(|caller| caller.peer);
+        let left = known
+            .as_ref()
+            .map(|peer| peer.not_after.duration_since(now));
+        Guest {
+            id: known.map(|peer| peer.id),
+            age_max: left.and_then(Result::ok).unwrap_or_default() + STRANGER_AGE_MAX,
+            connection,
+        }
+    }
 }
 
 async fn shake_hands<L: Ledger>(
@@ -114,43 +164,51 @@ async fn shake_hands<L: Ledger>(
 
 async fn answer<L: Ledger + 'static>(
     tls: TlsStream<TcpStream>,
-    peer: SocketAddr,
+    guest: Guest,
+    seat: Seat,
     server: Arc<AuthorityServer<L>>,
     draining: Draining,
 ) {
-    let chain = tls.get_ref().1.peer_certificates().unwrap_or_default();
-    let connection = Arc::new(Connection::new(peer.ip(), chain.to_vec()));
-    let is_stranger = connection.chain.is_empty();
     let calls = Service::new(Calls {
         server,
-        connection,
+        connection: guest.connection,
         draining: draining.clone(),
     })
     .max_decoding_message_size(REQUEST_BYTES_MAX);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: http::Request<Incoming>| {
         let mut calls = calls.clone();
-        async move { tonic::codegen::Service::call(&mut calls, request).await }
+        async move {
+            let is_stream = request.uri().path() == STREAM;
+            let answered = tonic::codegen::Service::call(&mut calls, request);
+            match is_stream {
+                true => answered.await,
+                false => timeout(CALL_WITHIN, answered)
+                    .await
+                    .unwrap_or_else(|_| Ok(status(Refusal::Slow).into_http())),
+            }
+        }
     });
+    let calls_max = match seat {
+        Seat::Member(_) => CALLS_MAX,
+        Seat::Stranger(_) => STRANGERS_CALLS_MAX,
+    };
     let begun = Begun::default();
     let mut builder = http2::Builder::new(begun.clone());
     builder
         .timer(TokioTimer::new())
-        .max_concurrent_streams(CALLS_MAX)
+        .max_concurrent_streams(calls_max)
+        .initial_stream_window_size(CALL_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_header_list_size(HEAD_BYTES_MAX)
         .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
         .keep_alive_interval(ASKED_AFTER)
         .keep_alive_timeout(ANSWERED_WITHIN);
     let mut serving = InTurn::new(builder.serve_connection(TokioIo::new(tls), service), begun);
-    let too_old = async {
-        match is_stranger {
-            true => sleep(STRANGER_AGE_MAX).await,
-            false => pending().await,
-        }
-    };
     let ended = tokio::select! {
         ended = &mut serving => Some(ended),
         () = draining.started() => None,
-        () = too_old => None,
+        () = sleep(guest.age_max) => None,
+        () = seat.asked_back() => None,
     };
     let ended = match ended {
         Some(ended) => ended,
@@ -160,6 +218,6 @@ async fn answer<L: Ledger + 'static>(
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "connection ended");
+        tracing::debug!(%error, "connection ended");
     }
 }

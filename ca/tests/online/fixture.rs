@@ -163,6 +163,15 @@ impl Ca {
 
     /// A connection to the CA, as a stranger or as who holds an SVID.
     pub(crate) async fn client(&self, svid: Option<Svid>) -> Client<impl Calls + use<>> {
+        let tcp = TcpStream::connect(self.address).await.unwrap();
+        self.client_over(tcp, svid).await
+    }
+
+    pub(crate) async fn client_over(
+        &self,
+        tcp: TcpStream,
+        svid: Option<Svid>,
+    ) -> Client<impl Calls + use<>> {
         let config = match svid {
             None => Arc::new(self.stranger()),
             Some(svid) => {
@@ -171,7 +180,6 @@ impl Ca {
                 generation.client(&id("/countersign/ca"), Alpn::Http2)
             }
         };
-        let tcp = TcpStream::connect(self.address).await.unwrap();
         let name = ServerName::try_from("ca").unwrap();
         let tls = TlsConnector::from(config).connect(name, tcp).await.unwrap();
         let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(tls))

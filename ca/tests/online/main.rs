@@ -7,6 +7,7 @@
 )]
 
 mod calls;
+mod doors;
 mod fixture;
 mod impostors;
 mod upkeep;
