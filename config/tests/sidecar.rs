@@ -133,6 +133,7 @@ fn the_least_document_has_every_default() {
         (sidecar.limits.connect, sidecar.limits.idle),
         (Duration::from_secs(1), Duration::from_secs(75))
     );
+    assert_eq!(sidecar.limits.after_expiry, Duration::from_secs(86_400));
     assert_eq!(sidecar.admin.listen.to_string(), "127.0.0.1:15000");
     assert_eq!(
         (sidecar.metrics.to_string(), sidecar.health.to_string()),
@@ -167,8 +168,8 @@ fn each_mistake_is_one_finding_at_its_place() {
             "2:5: services[0]: `identity` is missing; add `identity: spiffe://shop.example/orders`",
         ),
         // Kinds.
-        ("limits: 12\n".into(), "1:9: limits: is the number `12`; wanted a mapping with header, headers, handshake, head, connect, idle"),
-        ("limits:\n".into(), "1:7: limits: has no value; wanted a mapping with header, headers, handshake, head, connect, idle"),
+        ("limits: 12\n".into(), "1:9: limits: is the number `12`; wanted a mapping with header, headers, handshake, head, connect, idle, afterExpiry"),
+        ("limits:\n".into(), "1:7: limits: has no value; wanted a mapping with header, headers, handshake, head, connect, idle, afterExpiry"),
         ("limits: { headers: \"200\" }\n".into(), "1:20: limits.headers: is the text `200`; wanted a whole number from 16 to 1000"),
         ("limits: { headers: true }\n".into(), "1:20: limits.headers: is the truth value `true`; wanted a whole number from 16 to 1000"),
         ("services: orders\n".into(), "1:11: services: is the text `orders`; wanted a list"),
@@ -290,7 +291,6 @@ fn what_is_not_built_yet_is_known_and_refused() {
         "metrics: { merge: \"http://127.0.0.1:8080/metrics\" }",
         "policy: { file: policy.yaml, shadow: next.yaml }",
         "limits: { streamIdle: 5m }",
-        "limits: { afterExpiry: 24h }",
         "limits: { connections: 10000 }",
         "limits: { inFlight: 1000 }",
         "limits: { streams: 250 }",

@@ -15,6 +15,8 @@ pub(crate) enum Cause {
     PolicyDenied,
     /// The peer's leaf, or our own, ended while the connection was kept; or the peer is believed no longer.
     IdentityEnded,
+    /// Our own certificate has ended, and there is no newer one.
+    OwnIdentityEnded,
     /// The request is malformed, or its path means different things to different readers.
     Malformed,
     /// The head is larger than `limits.header` or has more fields than `limits.headers`.
@@ -69,6 +71,13 @@ const TABLE: &[Row] = &[
         StatusCode::FORBIDDEN,
         7,
         "http_request_denied",
+    ),
+    row(
+        Cause::OwnIdentityEnded,
+        "own certificate ended, no newer one came",
+        StatusCode::SERVICE_UNAVAILABLE,
+        14,
+        "proxy_internal_error",
     ),
     row(
         Cause::Malformed,
@@ -188,7 +197,7 @@ const fn row(
 
 impl Cause {
     fn row(self) -> &'static Row {
-        // Sixteen rows, looked at only when something went wrong.
+        // Seventeen rows, looked at only when something went wrong.
         TABLE
             .iter()
             .find(|row| row.cause == self)

@@ -15,6 +15,9 @@ use telemetry::{
     SidecarMetrics, Verdict,
 };
 
+/// Why something was ended: a certificate on its connection had, longer ago than `limits.afterExpiry`.
+pub(crate) const CERTIFICATE_ENDED: &str = "certificate_ended";
+
 /// What all exchanges of one connection share.
 pub(crate) struct Facts {
     /// Which way the listener looks.
@@ -35,6 +38,8 @@ pub(crate) struct Facts {
     pub(crate) in_flight: InFlight,
     /// What this connection is doing.
     pub(crate) activity: Activity,
+    /// Whether it was cut because a certificate on it had ended.
+    cut: AtomicBool,
     /// Series that this connection used: few, so a look-up is a short scan instead of a hash of seven labels.
     series: Mutex<Vec<(Key, RequestSeries)>>,
 }
@@ -74,8 +79,13 @@ impl Facts {
             access_log,
             in_flight,
             activity,
+            cut: AtomicBool::new(false),
             series,
         })
+    }
+    /// The connection is about to be cut because a certificate on it has ended: whatever is still open on it says so.
+    pub(crate) fn certificate_ended(&self) {
+        self.cut.store(true, Ordering::Release);
     }
     fn observe(&self, key: &Key, took: Duration) {
         let mut known = self.series.lock().unwrap_or_else(PoisonError::into_inner);
@@ -252,6 +262,12 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         let duration = self.started.elapsed();
+        if self.reason.is_empty() && self.facts.cut.load(Ordering::Acquire) {
+            (self.reason, self.error) = (
+                CERTIFICATE_ENDED,
+                Cow::Borrowed("a certificate on its connection had ended"),
+            );
+        }
         if self.status == 0 && self.reason.is_empty() {
             (self.reason, self.error) = (
                 "caller_left",

@@ -5,7 +5,7 @@
 
 use crate::answer::{Cause, Reached, Refusal};
 use crate::authority::Authority;
-use crate::exchange::Exchange;
+use crate::exchange::{CERTIFICATE_ENDED, Exchange};
 use crate::headers::strip_head;
 use crate::http::Refused;
 use crate::request_body::RequestBody;
@@ -96,6 +96,10 @@ async fn attempt(
                 *reached = Reached::No;
                 let lost = Refusal::unsent(Cause::Terminated, "not_processed");
                 request = again.ok_or_else(|| Some(lost.explained(Told(&error))))?;
+            }
+            Err(Unanswered::Sent(error)) if lease.is_cut() => {
+                let cut = Refusal::sent(Cause::Terminated, CERTIFICATE_ENDED);
+                return Err(Some(cut.explained(Told(&error))));
             }
             Err(Unanswered::Sent(error)) => return Err(Some(unanswered(&error))),
         }

@@ -2,6 +2,7 @@
 
 use crate::admit::{Admit, Caller, Permitted};
 use crate::answer::{Cause, Refusal};
+use crate::clock::{self, Passed};
 use crate::exchange::Facts;
 use crate::forward::{Way, forward};
 use crate::http::{Bounds, Check, Observe, serve};
@@ -135,6 +136,8 @@ impl Inbound {
             tls_group,
             ..
         } = known;
+        let ends = peer.not_after.min(snapshot.identity.expiry().leaf);
+        let cut_at = clock::cut_at(ends, snapshot.config.limits.after_expiry);
         let mut connection = Connection::begin(
             Direction::Inbound,
             &self.name,
@@ -166,7 +169,7 @@ impl Inbound {
         match app.tcp().await {
             Ok((upstream, endpoint)) => {
                 connection.endpoint = endpoint;
-                tcp::relay(stream, upstream.io, connection).await;
+                tcp::relay(stream, upstream.io, connection, Passed::at(cut_at)).await;
             }
             Err(refusal) => connection.failed(&refusal),
         }

@@ -1,6 +1,7 @@
 //! From the app to the network: find the service, dial it as the identity it must have, forward.
 
 use crate::answer::{Cause, Refusal};
+use crate::clock::{self, Passed};
 use crate::exchange::Facts;
 use crate::forward::{Way, forward};
 use crate::http::{Bounds, Check, Observe, serve};
@@ -108,7 +109,11 @@ impl Outbound {
             Ok((upstream, endpoint)) => {
                 connection.endpoint = endpoint;
                 connection.tls_group = upstream.tls_group;
-                tcp::relay(socket, upstream.io, connection).await;
+                let after_expiry = snapshot.config.limits.after_expiry;
+                let cut_at = upstream
+                    .ends
+                    .and_then(|ends| clock::cut_at(ends, after_expiry));
+                tcp::relay(socket, upstream.io, connection, Passed::at(cut_at)).await;
             }
             Err(refusal) => connection.failed(&refusal),
         }

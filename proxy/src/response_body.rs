@@ -1,6 +1,6 @@
 //! A response's body on its way to the caller: never collected, counted, trailers cleaned; its end frees the connection.
 
-use crate::exchange::Exchange;
+use crate::exchange::{CERTIFICATE_ENDED, Exchange};
 use crate::request_body::passed;
 use crate::upstream::Lease;
 use bytes::Bytes;
@@ -84,8 +84,16 @@ impl Body for ResponseBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
+                let is_cut = match &this.source {
+                    Source::Upstream { lease, .. } => lease.is_cut(),
+                    Source::Own(_) => false,
+                };
                 if let Some(exchange) = &mut this.exchange {
-                    exchange.reason = "response_cut";
+                    exchange.reason = if is_cut {
+                        CERTIFICATE_ENDED
+                    } else {
+                        "response_cut"
+                    };
                     exchange.error = error.to_string().into();
                 }
                 Poll::Ready(Some(Err(error)))

@@ -6,7 +6,7 @@ use rustls::crypto::SupportedKxGroup;
 use rustls::pki_types::CertificateDer;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -37,6 +37,8 @@ pub(crate) enum Unproven {
     PlainHttp,
     /// It speaks something else.
     NotTls,
+    /// Our own certificate has ended, and there is no newer one: nobody is served with it, whoever it is.
+    OwnEnded(SystemTime),
     /// Its certificate was refused.
     Identity(Refused),
     /// The handshake failed otherwise, or the socket did.
@@ -51,6 +53,7 @@ impl Unproven {
             Self::TimedOut => "handshake_timeout",
             Self::PlainHttp => "plain_http",
             Self::NotTls => "not_tls",
+            Self::OwnEnded(_) => "own_certificate_ended",
             Self::Identity(refused) => refused.reason(),
             Self::Handshake(error) => identity::handshake_reason(error),
         }
@@ -64,6 +67,11 @@ impl std::fmt::Display for Unproven {
             Self::TimedOut => write!(f, "it did not finish the TLS handshake in time"),
             Self::PlainHttp => write!(f, "it speaks HTTP in clear text: call through a sidecar"),
             Self::NotTls => write!(f, "it does not speak TLS"),
+            Self::OwnEnded(end) => write!(
+                f,
+                "our own certificate ended at {}, and no newer one came; /started says why",
+                identity::rfc3339(*end)
+            ),
             Self::Identity(refused) => write!(f, "{refused}"),
             Self::Handshake(error) => write!(f, "the TLS handshake failed: {error}"),
         }
@@ -88,17 +96,24 @@ pub(crate) async fn accept(
         byte if byte.is_ascii_alphabetic() => return Err(Unproven::PlainHttp),
         _ => return Err(Unproven::NotTls),
     }
+    let own = generation.expiry().leaf;
+    if is_last_second(own, SystemTime::now()) {
+        return Err(Unproven::OwnEnded(own));
+    }
     let shaking = TlsAcceptor::from(generation.server(alpn))
         .accept(socket)
         .into_fallible();
     let shaken = tokio::time::timeout_at(deadline, shaking)
         .await
         .map_err(|_| Unproven::TimedOut)?;
-    let stream = match shaken {
-        Ok(stream) => stream,
-        Err((error, socket)) => {
+    // It shook hands all the same: what it was shown tells it why.
+    let own_ended = (own <= SystemTime::now()).then_some(Unproven::OwnEnded(own));
+    let stream = match (shaken, own_ended) {
+        (Ok(_), Some(ended)) => return Err(ended),
+        (Ok(stream), None) => stream,
+        (Err((error, socket)), ended) => {
             linger(socket).await;
-            return Err(unproven(error));
+            return Err(ended.unwrap_or_else(|| unproven(error)));
         }
     };
     let session = stream.get_ref().1;
@@ -115,6 +130,13 @@ pub(crate) async fn accept(
         http2,
         tls_group,
     })
+}
+
+/// Whether a certificate has ended for us and not yet for its peers: they believe it to the end of its last second (RFC 5280
+/// §4.1.2.5). They are not let through the handshake, so that they know that nothing of what they want was done.
+fn is_last_second(end: SystemTime, now: SystemTime) -> bool {
+    now.duration_since(end)
+        .is_ok_and(|since| since < Duration::from_secs(1))
 }
 
 /// The first byte, left in the socket: it tells TLS from clear text and from garbage.

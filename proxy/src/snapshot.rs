@@ -142,6 +142,7 @@ fn upstream_config(config: &Sidecar, endpoints: Vec<Address>) -> UpstreamConfig 
         connect: limits.connect,
         handshake: limits.handshake,
         idle: kept_idle(limits.idle),
+        after_expiry: limits.after_expiry,
     }
 }
 

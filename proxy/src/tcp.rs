@@ -1,6 +1,8 @@
 //! Bytes between two sockets: no parsing, half-close kept, policy asked once before the first byte.
 
 use crate::answer::Refusal;
+use crate::clock::Passed;
+use crate::exchange::CERTIFICATE_ENDED;
 use crate::snapshot::Snapshot;
 use policy::Denied;
 use std::pin::Pin;
@@ -123,8 +125,8 @@ impl Drop for Connection {
     }
 }
 
-/// Copies both ways until both ends have closed or one fails. A drain that loses its patience drops it, and that is told too.
-pub(crate) async fn relay<A, B>(caller: A, mut upstream: B, mut connection: Connection)
+/// Copies both ways until both ends have closed, one fails, or it is cut. A drain that loses its patience drops it, and that is told too.
+pub(crate) async fn relay<A, B>(caller: A, mut upstream: B, mut connection: Connection, cut: Passed)
 where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
@@ -134,13 +136,21 @@ where
         io: caller,
         connection,
     };
-    let copied = tokio::io::copy_bidirectional_with_sizes(
+    let copying = tokio::io::copy_bidirectional_with_sizes(
         &mut caller,
         &mut upstream,
         BUFFER_BYTES,
         BUFFER_BYTES,
-    )
-    .await;
+    );
+    let copied = tokio::select! {
+        biased;
+        copied = copying => copied,
+        () = cut => {
+            caller.connection.reason = CERTIFICATE_ENDED;
+            caller.connection.error = "a certificate on it had ended".into();
+            return;
+        }
+    };
     caller.connection.reason = if copied.is_ok() { "" } else { "cut" };
     if let Err(error) = copied {
         caller.connection.error = error.to_string();

@@ -22,6 +22,8 @@ pub struct Limits {
     pub connect: std::time::Duration,
     /// An HTTP connection without a request ends after this.
     pub idle: std::time::Duration,
+    /// What is open on a connection runs on this long after a certificate on it has ended; zero: no longer than that.
+    pub after_expiry: std::time::Duration,
 }
 
 const HEADER: Key<Size> = Key::new(
@@ -58,6 +60,18 @@ const IDLE: Key<Duration> = Key::new("idle", "How long an HTTP connection may wa
     .between("1s", "24h")
     .default("75s", "longer than the minute that most clients and load balancers keep theirs, so that they close first");
 
+const AFTER_EXPIRY: Key<Duration> = Key::new(
+    "afterExpiry",
+    "How long requests, streams and connections of bytes that are open run on after a certificate on their connection has \
+     ended. New ones never start on it; `0s` ends them with it.",
+)
+.between("0s", "30d")
+.default(
+    "24h",
+    "leaves end every hour, and a download or a subscription that was allowed to begin is no less allowed then; revocation \
+     is what ends things",
+);
+
 impl Noun for Limits {
     const ELEMENT: &'static Element = &Element {
         name: "limits",
@@ -70,12 +84,8 @@ impl Noun for Limits {
             HEAD.about,
             CONNECT.about,
             IDLE.about,
+            AFTER_EXPIRY.about,
             not_yet("streamIdle", "5m", "How long a stream may be silent."),
-            not_yet(
-                "afterExpiry",
-                "24h",
-                "How long what is open runs on after a certificate has ended.",
-            ),
             not_yet("connections", "10000", "Connections at once."),
             not_yet("inFlight", "1000", "Requests at once."),
             not_yet("streams", "250", "Streams of an HTTP/2 connection at once."),
@@ -98,6 +108,7 @@ impl Noun for Limits {
         let (header_bytes, headers) = (fields.take(&HEADER), fields.take(&HEADERS));
         let (handshake, head) = (fields.take(&HANDSHAKE), fields.take(&HEAD));
         let (connect, idle) = (fields.take(&CONNECT), fields.take(&IDLE));
+        let after_expiry = fields.take(&AFTER_EXPIRY);
         Ok(Self {
             header_bytes: header_bytes?,
             headers: headers?,
@@ -105,6 +116,7 @@ impl Noun for Limits {
             head: head?,
             connect: connect?,
             idle: idle?,
+            after_expiry: after_expiry?,
         })
     }
 
@@ -116,6 +128,7 @@ impl Noun for Limits {
             HEAD.show(&self.head),
             CONNECT.show(&self.connect),
             IDLE.show(&self.idle),
+            AFTER_EXPIRY.show(&self.after_expiry),
         ])
     }
 }

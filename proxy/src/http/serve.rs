@@ -1,10 +1,11 @@
 //! One HTTP connection, from its first byte to its end.
 //!
 //! In: an authenticated stream (or an app's), the stack of its listener, limits. The connection ends when the peer leaves,
-//! when nothing was asked for `idle`, when a head takes longer than `head`, when an identity on it has ended, or, after what
-//! is in flight, when `stop` says so.
+//! when nothing was asked for `idle`, when a head takes longer than `head`, or, after what is in flight, when `stop` says so or
+//! an identity on it has ended. What is then still in flight after `afterExpiry` is cut.
 
 use crate::activity::Watch;
+use crate::clock;
 use crate::exchange::Facts;
 use crate::front::Guarded;
 use crate::response_body::ResponseBody;
@@ -138,7 +139,7 @@ pub(crate) async fn serve<I, S>(
 async fn drive(connection: impl Graceful, facts: &Facts, bounds: Bounds<'_>) {
     let Bounds { limits, ends, stop } = bounds;
     let mut connection = pin!(connection);
-    let first = until(ends, limits.head.min(limits.idle));
+    let first = until(ends, limits, limits.head.min(limits.idle));
     let mut look = pin!(tokio::time::sleep(first));
     let mut ending = false;
     loop {
@@ -159,7 +160,7 @@ async fn drive(connection: impl Graceful, facts: &Facts, bounds: Bounds<'_>) {
                 Verdict::End => {
                     ending = true;
                     connection.as_mut().end();
-                    look.as_mut().reset(Instant::now() + limits.head);
+                    look.as_mut().reset(Instant::now() + until(ends, limits, limits.head));
                 }
                 Verdict::Cut => return,
             }
@@ -174,7 +175,12 @@ enum Verdict {
 }
 
 fn verdict(facts: &Facts, limits: &Limits, ends: Option<SystemTime>, ending: bool) -> Verdict {
-    let ended = ends.is_some_and(|ends| ends <= SystemTime::now());
+    let now = SystemTime::now();
+    let ended = ends.is_some_and(|ends| ends <= now);
+    if cut_at(ends, limits).is_some_and(|cut_at| cut_at <= now) {
+        facts.certificate_ended();
+        return Verdict::Cut;
+    }
     match facts.activity.watch(limits.head, limits.idle) {
         Watch::HeadTooSlow => {
             facts.metrics.refused_head("head_timeout");
@@ -184,14 +190,21 @@ fn verdict(facts: &Facts, limits: &Limits, ends: Option<SystemTime>, ending: boo
         Watch::Idle if ending => Verdict::Cut,
         Watch::Idle => Verdict::End,
         Watch::LookAgain(_) if ended && !ending => Verdict::End,
-        Watch::LookAgain(after) => Verdict::LookAgain(until(ends, after)),
+        Watch::LookAgain(after) => Verdict::LookAgain(until(ends, limits, after)),
     }
 }
 
-/// At most so long, and no longer than until an identity ends that has not ended yet.
-fn until(ends: Option<SystemTime>, at_most: Duration) -> Duration {
-    let left = ends.and_then(|ends| ends.duration_since(SystemTime::now()).ok());
-    left.map_or(at_most, |left| left.min(at_most))
+fn cut_at(ends: Option<SystemTime>, limits: &Limits) -> Option<SystemTime> {
+    clock::cut_at(ends?, limits.after_expiry)
+}
+
+/// At most so long; where identities end, no longer than until the next thing happens because of that, nor than the wall
+/// clock may go unseen.
+fn until(ends: Option<SystemTime>, limits: &Limits, at_most: Duration) -> Duration {
+    let now = SystemTime::now();
+    let waits = [ends, cut_at(ends, limits)].into_iter().flatten();
+    let next = waits.filter_map(|moment| clock::wait(moment, now)).min();
+    next.map_or(at_most, |next| next.min(at_most))
 }
 
 /// What hyper refused by itself: counted, since no exchange came of it.

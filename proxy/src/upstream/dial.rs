@@ -2,7 +2,8 @@
 //!
 //! 1. A name never leads to loopback, link-local or unspecified addresses: only an endpoint written so does.
 //! 2. A peer is judged after every handshake, beside the verifier's own judgement within it.
-//! 3. Every failure here is before the first byte of a request: it may be tried again, whatever the method.
+//! 3. Nobody is dialled with a certificate of ours that has ended: its reason is ours to tell.
+//! 4. Every failure here is before the first byte of a request: it may be tried again, whatever the method.
 
 use super::Io;
 use crate::answer::{Cause, Refusal};
@@ -12,7 +13,7 @@ use rustls::pki_types::ServerName;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
@@ -40,6 +41,8 @@ pub(crate) struct Connected {
     pub(crate) io: Io,
     /// The peer; `None` for the app.
     pub(crate) peer: Option<Peer>,
+    /// When the peer's leaf or ours ends; `None` for the app.
+    pub(crate) ends: Option<SystemTime>,
     /// The key exchange group of the handshake.
     pub(crate) tls_group: &'static str,
 }
@@ -59,6 +62,8 @@ pub(crate) enum DialError {
     ConnectTimeout,
     /// The handshake did not end in time.
     HandshakeTimeout,
+    /// Our own leaf has ended, and there is no newer one.
+    OwnEnded(SystemTime),
     /// The peer is not who it must be.
     Identity(identity::Refused),
     /// The handshake failed otherwise.
@@ -83,6 +88,7 @@ impl DialError {
             }
             Self::Connect(_) => Cause::Unavailable,
             Self::ConnectTimeout | Self::HandshakeTimeout => Cause::ConnectionTimeout,
+            Self::OwnEnded(_) => Cause::OwnIdentityEnded,
             Self::Identity(_) => Cause::TlsCertificate,
             Self::Tls(_) | Self::Alpn => Cause::TlsProtocol,
         };
@@ -108,6 +114,7 @@ impl DialError {
             Self::Connect(_) => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
             Self::HandshakeTimeout => "handshake_timeout",
+            Self::OwnEnded(_) => "own_certificate_ended",
             Self::Identity(refused) => refused.reason(),
             Self::Tls(error) => identity::handshake_reason(error),
             Self::Alpn => "other_protocol",
@@ -127,6 +134,11 @@ impl std::fmt::Display for DialError {
             Self::Connect(error) => write!(f, "connecting failed: {error}"),
             Self::ConnectTimeout => write!(f, "connecting took too long"),
             Self::HandshakeTimeout => write!(f, "the TLS handshake took too long"),
+            Self::OwnEnded(end) => write!(
+                f,
+                "our own certificate ended at {}, and no newer one came; /started says why",
+                identity::rfc3339(*end)
+            ),
             Self::Identity(refused) => write!(f, "its certificate was refused: {refused}"),
             Self::Tls(error) => write!(f, "the TLS handshake failed: {error}"),
             Self::Alpn => write!(f, "it does not speak the protocol of the request"),
@@ -145,11 +157,18 @@ pub(crate) async fn dial(
     connect: Duration,
     handshake: Duration,
 ) -> Result<Connected, DialError> {
+    if let How::Mutual { generation, .. } = how {
+        let end = generation.expiry().leaf;
+        if end <= SystemTime::now() {
+            return Err(DialError::OwnEnded(end));
+        }
+    }
     let socket = connect_tcp(address, lookups, connect).await?;
     match how {
         How::Plain => Ok(Connected {
             io: Io::Plain(socket),
             peer: None,
+            ends: None,
             tls_group: "",
         }),
         How::Mutual {
@@ -178,6 +197,7 @@ pub(crate) async fn dial(
             let tls_group = crate::secure::group(session.negotiated_key_exchange_group());
             Ok(Connected {
                 io: Io::Tls(Box::new(stream)),
+                ends: Some(peer.not_after.min(generation.expiry().leaf)),
                 peer: Some(peer),
                 tls_group,
             })

@@ -8,5 +8,5 @@ mod dial;
 mod pool;
 
 pub(crate) use dial::{Connected, DialError, How, dial};
-pub(crate) use io::Io;
+pub(crate) use io::{Ending, Io};
 pub(crate) use pool::{Lease, Unanswered, Upstream, UpstreamConfig};

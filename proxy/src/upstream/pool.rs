@@ -4,8 +4,9 @@
 //! with the fewest streams is taken, another is dialled when all are full. Dialling is shared: a burst on an empty
 //! HTTP/2 pool makes one connection, or fails with one failure.
 
-use super::{Connected, DialError, How, Io, dial};
+use super::{Connected, DialError, Ending, How, dial};
 use crate::answer::Refusal;
+use crate::clock::{self, Passed};
 use crate::request_body::RequestBody;
 use crate::version::Version;
 use config::Address;
@@ -35,6 +36,8 @@ pub(crate) struct UpstreamConfig {
     pub(crate) handshake: Duration,
     /// A kept connection is closed after this long without a request. Below the peer's own bound, so that we close first.
     pub(crate) idle: Duration,
+    /// How long what is open runs on after an identity on its connection has ended.
+    pub(crate) after_expiry: Duration,
 }
 
 /// Look-ups of an upstream's names at a time.
@@ -93,6 +96,7 @@ struct H1 {
     sender: http1::SendRequest<RequestBody>,
     tls_group: &'static str,
     ends: Option<SystemTime>,
+    cut_at: Option<SystemTime>,
 }
 
 struct H2 {
@@ -102,6 +106,7 @@ struct H2 {
     idle_since: Mutex<Instant>,
     tls_group: &'static str,
     ends: Option<SystemTime>,
+    cut_at: Option<SystemTime>,
 }
 
 /// A connection in use by one request.
@@ -191,7 +196,7 @@ impl Upstream {
             return Ok(Link::H1(Some(link)));
         }
         let connected = self.connect(endpoint, Alpn::Http1).await?;
-        let link = start_h1(connected, &self.config, self.own_end()).await?;
+        let link = start_h1(connected, &self.config).await?;
         Ok(Link::H1(Some(link)))
     }
     async fn h2(&self, endpoint: &Endpoint) -> Result<Link, Arc<DialError>> {
@@ -225,7 +230,7 @@ impl Upstream {
     }
     async fn dial_h2(&self, endpoint: &Endpoint) -> Result<Arc<H2>, DialError> {
         let connected = self.connect(endpoint, Alpn::Http2).await?;
-        start_h2(connected, &self.config, self.own_end()).await
+        start_h2(connected, &self.config).await
     }
     /// A connection of its own, for bytes.
     pub(crate) async fn tcp(&self) -> Result<(Connected, Arc<str>), Refusal> {
@@ -276,36 +281,31 @@ impl Upstream {
         }
         dialled
     }
-    fn own_end(&self) -> Option<SystemTime> {
-        match &self.how {
-            How::Plain => None,
-            How::Mutual { generation, .. } => Some(generation.svid().leaf().not_after),
-        }
+}
+
+impl UpstreamConfig {
+    /// When what is open on a connection is ended, if its identities end.
+    fn cut_at(&self, ends: Option<SystemTime>) -> Option<SystemTime> {
+        clock::cut_at(ends?, self.after_expiry)
     }
 }
 
-fn ends(connected: &Connected, own: Option<SystemTime>) -> Option<SystemTime> {
-    let peer = connected.peer.as_ref().map(|peer| peer.not_after);
-    match (peer, own) {
-        (Some(peer), Some(own)) => Some(peer.min(own)),
-        (peer, own) => peer.or(own),
-    }
-}
-
-async fn start_h1(
-    connected: Connected,
-    config: &UpstreamConfig,
-    own: Option<SystemTime>,
-) -> Result<H1, DialError> {
-    let ends = ends(&connected, own);
-    let Connected { io, tls_group, .. } = connected;
+async fn start_h1(connected: Connected, config: &UpstreamConfig) -> Result<H1, DialError> {
+    let Connected {
+        io,
+        ends,
+        tls_group,
+        ..
+    } = connected;
+    let cut_at = config.cut_at(ends);
+    let io = Ending::new(io, Passed::at(cut_at));
     let mut builder = http1::Builder::new();
     builder
         .max_headers(config.headers)
         .max_header_size(config.header_bytes)
         .max_buf_size(config.header_bytes.max(16 * 1024));
     let (sender, connection) = builder
-        .handshake::<TokioIo<Io>, RequestBody>(TokioIo::new(io))
+        .handshake::<TokioIo<Ending>, RequestBody>(TokioIo::new(io))
         .await
         .map_err(broken)?;
     // The connection ends by itself when its sender is dropped; what ended it shows in the request it was carrying.
@@ -314,17 +314,20 @@ async fn start_h1(
         sender,
         tls_group,
         ends,
+        cut_at,
     })
 }
 
-async fn start_h2(
-    connected: Connected,
-    config: &UpstreamConfig,
-    own: Option<SystemTime>,
-) -> Result<Arc<H2>, DialError> {
-    let ends = ends(&connected, own);
+async fn start_h2(connected: Connected, config: &UpstreamConfig) -> Result<Arc<H2>, DialError> {
     let to_peer = connected.peer.is_some();
-    let Connected { io, tls_group, .. } = connected;
+    let Connected {
+        io,
+        ends,
+        tls_group,
+        ..
+    } = connected;
+    let cut_at = config.cut_at(ends);
+    let io = Ending::new(io, Passed::at(cut_at));
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
@@ -346,6 +349,7 @@ async fn start_h2(
         idle_since: Mutex::new(Instant::now()),
         tls_group,
         ends,
+        cut_at,
     }))
 }
 
@@ -384,10 +388,13 @@ impl Endpoint {
         (!full || known.len() >= H2_CONNECTIONS_MAX).then(|| least.clone())
     }
     fn close_idle(&self, idle: Duration) {
-        lock(&self.h1).retain(|kept| kept.since.elapsed() < idle && !kept.link.sender.is_closed());
+        let now = SystemTime::now();
+        lock(&self.h1).retain(|IdleH1 { link, since }| {
+            since.elapsed() < idle && !link.sender.is_closed() && !is_ending(link.ends, now)
+        });
         lock(&self.h2).retain(|link| {
-            let quiet = link.streams.load(Ordering::Relaxed) == 0
-                && lock(&link.idle_since).elapsed() >= idle;
+            let idle = lock(&link.idle_since).elapsed() >= idle || is_ending(link.ends, now);
+            let quiet = link.streams.load(Ordering::Relaxed) == 0 && idle;
             !quiet && !link.sender.is_closed()
         });
     }
@@ -468,6 +475,14 @@ impl Lease {
     /// The endpoint, as it is logged.
     pub(crate) fn endpoint(&self) -> &Arc<str> {
         &self.endpoint.label
+    }
+    /// Whether it was cut because an identity on it ended so long ago.
+    pub(crate) fn is_cut(&self) -> bool {
+        let cut_at = match &self.link {
+            Link::H1(link) => link.as_ref().and_then(|link| link.cut_at),
+            Link::H2(link) => link.cut_at,
+        };
+        cut_at.is_some_and(|cut_at| cut_at <= SystemTime::now())
     }
     /// The key exchange group of its handshake.
     pub(crate) fn tls_group(&self) -> &'static str {

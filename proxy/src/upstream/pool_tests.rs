@@ -19,6 +19,7 @@ fn upstream(endpoint: SocketAddr, how: How, idle: Duration) -> Arc<Upstream> {
         connect: Duration::from_secs(10),
         handshake: Duration::from_millis(500),
         idle,
+        after_expiry: Duration::from_secs(86_400),
     };
     Upstream::new(config, how, SidecarMetrics::new())
 }

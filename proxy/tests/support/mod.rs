@@ -62,11 +62,17 @@ pub(crate) struct Member {
 
 impl Member {
     pub(crate) async fn start(domain: &Domain, who: &str, besides: &str, policy: &str) -> Self {
+        let svid = domain.issuer.leaf(&format!("spiffe://shop.example/{who}"));
+        Self::start_as(domain, &svid, besides, policy).await
+    }
+    pub(crate) async fn start_as(
+        domain: &Domain,
+        svid: &mint::Svid,
+        besides: &str,
+        policy: &str,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        domain
-            .issuer
-            .leaf(&format!("spiffe://shop.example/{who}"))
-            .write_files(folder.path(), &domain.root.bundle_pem());
+        svid.write_files(folder.path(), &domain.root.bundle_pem());
         std::fs::write(folder.path().join("policy.yaml"), policy).unwrap();
         let path = folder.path().join("sidecar.yaml");
         std::fs::write(&path, format!("{COMMON}{besides}")).unwrap();
@@ -106,20 +112,28 @@ impl Member {
 
 /// `orders`, in front of an app.
 pub(crate) async fn callee(domain: &Domain, app: SocketAddr, protocol: &str, more: &str) -> Member {
-    let besides = format!(
+    Member::start(domain, "orders", &inbound(app, protocol, more), ALL).await
+}
+
+/// What `orders` has besides.
+pub(crate) fn inbound(app: SocketAddr, protocol: &str, more: &str) -> String {
+    format!(
         "inbound: [{{ name: web, listen: \"127.0.0.1:0\", app: \"{app}\", protocol: {protocol} }}]\n\
          policy: {{ file: policy.yaml }}\n{more}"
-    );
-    Member::start(domain, "orders", &besides, ALL).await
+    )
 }
 
 /// `storefront`, which calls `orders` behind these endpoints.
 pub(crate) async fn caller(domain: &Domain, endpoint: SocketAddr, protocol: &str) -> Member {
-    let besides = format!(
+    Member::start(domain, "storefront", &outbound(endpoint, protocol, ""), ALL).await
+}
+
+/// What `storefront` has besides.
+pub(crate) fn outbound(endpoint: SocketAddr, protocol: &str, more: &str) -> String {
+    format!(
         "outbound: [{{ name: out, listen: \"127.0.0.1:0\", protocol: {protocol}, service: orders }}]\n\
-         services: [{{ name: orders, hosts: [orders], identity: \"spiffe://shop.example/orders\", endpoints: [\"{endpoint}\"] }}]\n"
-    );
-    Member::start(domain, "storefront", &besides, ALL).await
+         services: [{{ name: orders, hosts: [orders], identity: \"spiffe://shop.example/orders\", endpoints: [\"{endpoint}\"] }}]\n{more}"
+    )
 }
 
 /// An app: a listener whose connections the test serves.
