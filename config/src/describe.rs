@@ -38,6 +38,8 @@ pub(crate) struct About {
     /// The keys, this one among them, of which exactly one is written; the first stands live in the reference. Empty: it is
     /// not one of several.
     pub(crate) one_of: &'static [&'static str],
+    /// The key without which this one may not stand; empty: it may always.
+    pub(crate) with: &'static str,
 }
 
 /// What the absence of a key means.
@@ -98,14 +100,6 @@ pub(crate) struct Word {
     pub(crate) doc: &'static str,
     /// Whether that is built.
     pub(crate) built: bool,
-}
-
-impl About {
-    /// The same of a key whose feature is not built yet: described and read, and refused wherever it is written.
-    pub(crate) const fn later(mut self) -> Self {
-        self.need = Need::NotYet;
-        self
-    }
 }
 
 impl Element {

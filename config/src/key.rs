@@ -45,6 +45,7 @@ impl<F: Form> Key<F> {
             example: "",
             range: None,
             one_of: &[],
+            with: "",
         };
         Self {
             about,
@@ -86,6 +87,12 @@ impl<F: Form> Key<F> {
         self
     }
 
+    /// It may not stand without this key.
+    pub(crate) const fn with(mut self, name: &'static str) -> Self {
+        self.about.with = name;
+        self
+    }
+
     /// What its absence means, if that is a value.
     pub(crate) fn fallback(&self) -> Option<F::Value> {
         let Need::Default { text, .. } = self.about.need else {
@@ -112,6 +119,7 @@ pub(crate) const fn not_yet(name: &'static str, example: &'static str, doc: &'st
         example,
         range: None,
         one_of: &[],
+        with: "",
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! 1. It is valid as it is.
 //! 2. It is valid with every `#` of the first column removed that no single blank follows (`uncommented` in the tests).
-//!    So a key that may only stand instead of another is part of a comment.
+//!    So a key that may only stand instead of another, or with one of those, is part of a comment.
 
 use crate::describe::{About, Element, Need, Shape};
 
@@ -79,7 +79,11 @@ impl Page {
             return;
         }
         if let Some(first) = about.one_of.first().filter(|first| **first != about.name) {
-            self.instead(about, inner, first);
+            self.aside(about, inner, &format!("Instead of `{first}`:"));
+            return;
+        }
+        if !about.with.is_empty() {
+            self.aside(about, inner, &format!("With `{}`:", about.with));
             return;
         }
         self.explain(about, inner);
@@ -107,17 +111,18 @@ impl Page {
         }
     }
 
-    /// A key that may stand instead of another, all of it as a comment.
-    fn instead(&mut self, about: &About, indent: usize, first: &str) {
+    /// A key that may not always stand, all of it as a comment after `when` it may.
+    fn aside(&mut self, about: &About, indent: usize, when: &str) {
         let mut page = Page::default();
         let alone = About {
             one_of: &[],
+            with: "",
             need: Need::Optional,
             typical: true,
             ..*about
         };
         page.key(&alone, 0, true, "");
-        self.prose(indent, &format!("Instead of `{first}`:"));
+        self.prose(indent, when);
         let margin = format!("{}#", " ".repeat(indent));
         self.lines
             .extend(page.lines.iter().map(|line| format!("{margin} {line}")));

@@ -119,6 +119,9 @@ fn description(about: &About) -> String {
     if let Some((least, most)) = about.range {
         text.push_str(&format!(" From {least} to {most}."));
     }
+    if !about.with.is_empty() {
+        text.push_str(&format!(" Only with `{}`.", about.with));
+    }
     match about.need {
         Need::Default {
             text: default,

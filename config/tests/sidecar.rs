@@ -1,7 +1,7 @@
 //! Sidecar documents: what is valid, and what is found in one that is not.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use countersign_config::sidecar::{LogTarget, Protocol, Sidecar, Source};
+use countersign_config::sidecar::{FirstContact, LogTarget, Protocol, Sidecar, Source, State};
 use countersign_config::{Address, SpiffeId, TrustDomain};
 use std::path::Path;
 use std::time::Duration;
@@ -361,20 +361,31 @@ fn identity(source: &str) -> Vec<String> {
     findings.0.iter().map(line).collect()
 }
 
-const NOT_YET: &str = "not supported yet";
 const FILES: &str = "  files: { certificate: svid.pem, key: key.pem, bundle: bundle.pem }\n";
 const CA: &str = "  ca: { address: \"ca:8443\", bundle: b.pem, joinToken: { file: token } }\n";
 
 #[test]
-fn an_identity_from_a_ca_is_not_supported_yet_and_asks_for_no_files() {
-    for (source, keys) in [(CA.to_owned(), 1), (format!("{CA}  stateDir: memory\n"), 2)] {
-        let found = identity(&source);
-        assert_eq!(found.len(), keys, "{source}: {found:?}");
-        assert!(
-            found.iter().all(|finding| finding.contains(NOT_YET)),
-            "{found:?}"
-        );
-    }
+fn an_identity_from_a_ca_names_its_files_and_keeps_nothing_unless_told_where() {
+    let of = |keys: &str| {
+        let text = format!("identity:\n  trustDomain: shop.example\n{keys}");
+        match read(&text).unwrap().identity.source {
+            Source::Ca { ca, state } => (ca, state),
+            other => panic!("not a CA: {other:?}"),
+        }
+    };
+    let (ca, state) = of(CA);
+    assert_eq!(ca.address, Address::parse("ca:8443").unwrap());
+    assert_eq!(ca.join_token.file_name(), Some("token".as_ref()));
+    let FirstContact::Bundle(bundle) = &ca.first_contact else {
+        panic!("no bundle: {ca:?}")
+    };
+    assert_eq!(bundle.file_name(), Some("b.pem".as_ref()));
+    assert_eq!(state, State::Memory);
+    assert_eq!(of(&format!("{CA}  stateDir: memory\n")).1, State::Memory);
+    assert_eq!(
+        of(&format!("{CA}  stateDir: /var/lib/x\n")).1,
+        State::Folder("/var/lib/x".into())
+    );
 }
 
 #[test]
@@ -420,9 +431,7 @@ fn roots_of_others_are_in_files_unless_a_workload_api_brings_them() {
             "2:13: identity.stateDir: stands beside `workloadApi`, which keeps nothing; remove it: it is for `ca` only",
         ),
     ] {
-        let mut found = identity(&source);
-        found.retain(|found| !found.contains(NOT_YET));
-        assert_eq!(found, [finding]);
+        assert_eq!(identity(&source), [finding]);
     }
 }
 
@@ -503,14 +512,7 @@ fn an_identity_has_one_source_and_each_mistake_in_it_one_finding() {
             "1:26: identity.workloadApi.socket: `unix:agent.sock`: a unix socket needs an absolute path, such as `unix:/run/app.sock`; wanted a unix socket such as `unix:///run/spire/agent.sock`",
         ),
     ] {
-        let found: Vec<_> = identity(&source)
-            .into_iter()
-            .filter(|found| !found.contains(NOT_YET) || finding.contains(NOT_YET))
-            .collect();
-        assert!(
-            found.iter().any(|found| found == finding) && found.len() <= 2,
-            "{source}: {found:#?}"
-        );
+        assert_eq!(identity(&source), [finding], "{source}");
     }
 }
 

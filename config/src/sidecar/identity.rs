@@ -53,11 +53,12 @@ const WORKLOAD_API: Key<Map<WorkloadApi>> = Key::new(
 .one_of(SOURCES);
 const STATE_DIR: Key<Kept> = Key::new(
     "stateDir",
-    "Only with `ca`: a folder of mode 0700 for key, certificate and the statement of whom to believe, from which a restart \
+    "A folder of mode 0700 for key, certificate and the statement of whom to believe, from which a restart \
      resumes without asking anybody. `memory`, or nothing: there is none, since two sidecars of one machine must not meet in \
      a folder that neither chose; a restart then joins again, which a used token does not allow.",
 )
 .optional()
+.with("ca")
 .example("/var/lib/countersign");
 pub(super) const FEDERATED: Key<List<Map<Other>>> = Key::new(
     "federated",
@@ -74,8 +75,8 @@ impl Noun for Identity {
         keys: &[
             TRUST_DOMAIN.about,
             FILES.about,
-            CA.about.later(),
-            STATE_DIR.about.later(),
+            CA.about,
+            STATE_DIR.about,
             WORKLOAD_API.about,
             FEDERATED.about,
         ],

@@ -1,6 +1,7 @@
 //! What the client of the CA says of itself: the worst of several things that can be wrong at once.
 //!
-//! In: how each of them went last. Out: one [`State`] through [`Standing`], and a line in the log when a reason is new or gone.
+//! In: how each of them went last. Out: one [`State`] through [`Standing`]. Who reads that tells people; here is logged what it
+//! hides because something else is worse.
 
 use crate::renew::Skew;
 use crate::source::standing::{Standing, State, Why};
@@ -56,11 +57,18 @@ impl Report {
     pub(super) fn wrong(&self, about: About, reason: &'static str, text: String) {
         let mut parts = self.parts();
         let why = Why { reason, text };
-        match parts.wrong.get(&about) {
-            Some(told) if told.reason == reason => {
-                tracing::debug!(about = about.as_str(), reason, "still wrong: {}", why.text);
-            }
-            _ => tracing::warn!(about = about.as_str(), reason, "{}", why.text),
+        let hidden = parts
+            .wrong
+            .keys()
+            .next()
+            .is_some_and(|worst| *worst < about);
+        if hidden
+            && parts
+                .wrong
+                .get(&about)
+                .is_none_or(|told| told.reason != reason)
+        {
+            tracing::warn!(about = about.as_str(), reason, "{}", why.text);
         }
         parts.wrong.insert(about, why);
         self.tell(&parts);
@@ -70,7 +78,7 @@ impl Report {
     pub(super) fn right(&self, about: About) {
         let mut parts = self.parts();
         if let Some(why) = parts.wrong.remove(&about) {
-            tracing::info!(about = about.as_str(), reason = why.reason, "mended");
+            tracing::debug!(about = about.as_str(), reason = why.reason, "mended");
             self.tell(&parts);
         }
     }
