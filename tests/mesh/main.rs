@@ -22,3 +22,4 @@ mod reload;
 mod renewal;
 mod streams;
 mod unfit;
+mod workload_api;

@@ -2,131 +2,19 @@
 
 use crate::support::app::{EchoApp, HttpApp};
 use crate::support::client::Client;
-use crate::support::http::{as_h1, get, h1, h2, whole};
+use crate::support::load::{Load, hash, is_told, shown};
 use crate::support::mesh::{Domain, Member};
 use crate::support::pair::Pair;
 use crate::support::{tls, until};
 use mint::Svid;
-use rustls::pki_types::ServerName;
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use tokio::net::TcpStream;
-use tokio::task::JoinSet;
-
-/// Calls without a pause, by every way, until it is stopped.
-struct Load {
-    stop: Arc<AtomicBool>,
-    done: Arc<AtomicU64>,
-    callers: JoinSet<()>,
-}
-
-impl Load {
-    /// Sixteen HTTP/1.1 connections, sixteen streams on one of HTTP/2, four long TCP connections and one after another.
-    async fn start(pair: &Pair) -> Self {
-        let mut load = Load {
-            stop: Arc::default(),
-            done: Arc::default(),
-            callers: JoinSet::new(),
-        };
-        let (http, db) = (pair.calling.at("http"), pair.calling.at("db"));
-        for n in 0..16 {
-            let (stop, done) = (Arc::clone(&load.stop), Arc::clone(&load.done));
-            let mut sender = h1(http).await;
-            load.callers.spawn(async move {
-                while !stop.load(Ordering::Relaxed) {
-                    let answer = sender
-                        .send_request(as_h1(get(&format!("/h1/{n}"))))
-                        .await
-                        .unwrap();
-                    assert_eq!(whole(answer).await.unwrap().0, 200);
-                    sender.ready().await.unwrap();
-                    done.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-        }
-        let sender = h2(http).await;
-        for n in 0..16 {
-            let (stop, done, mut sender) = (
-                Arc::clone(&load.stop),
-                Arc::clone(&load.done),
-                sender.clone(),
-            );
-            load.callers.spawn(async move {
-                while !stop.load(Ordering::Relaxed) {
-                    let answer = sender.send_request(get(&format!("/h2/{n}"))).await.unwrap();
-                    assert_eq!(whole(answer).await.unwrap().0, 200);
-                    done.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-        }
-        for long in [true, true, true, true, false] {
-            let (stop, done) = (Arc::clone(&load.stop), Arc::clone(&load.done));
-            load.callers.spawn(async move {
-                let mut client = Client::connect(db).await;
-                while !stop.load(Ordering::Relaxed) {
-                    client.send(b"ping").await.unwrap();
-                    assert_eq!(client.bytes(4).await.unwrap(), b"ping");
-                    done.fetch_add(1, Ordering::Relaxed);
-                    if !long {
-                        client = Client::connect(db).await;
-                    }
-                }
-            });
-        }
-        load
-    }
-
-    /// Waits until so many more calls were answered.
-    async fn more(&self, calls: u64) {
-        let wanted = self.done.load(Ordering::Relaxed) + calls;
-        until("more calls", async || {
-            (self.done.load(Ordering::Relaxed) >= wanted).then_some(())
-        })
-        .await;
-    }
-
-    /// Every call was answered rightly: a caller that saw anything else has panicked.
-    async fn end(mut self) -> u64 {
-        self.stop.store(true, Ordering::Relaxed);
-        while let Some(caller) = self.callers.join_next().await {
-            caller.unwrap();
-        }
-        self.done.load(Ordering::Relaxed)
-    }
-}
-
-/// The leaf that a listener shows now.
-async fn shown(at: SocketAddr) -> Vec<u8> {
-    let name = ServerName::try_from("orders").unwrap();
-    let connector = tokio_rustls::TlsConnector::from(tls::client(None, &[]));
-    let stream = connector
-        .connect(name, TcpStream::connect(at).await.unwrap())
-        .await
-        .unwrap();
-    stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
-}
 
 async fn shows(at: SocketAddr, svid: &Svid) {
     until("the new certificate on the wire", async || {
         (shown(at).await == svid.chain[0]).then_some(())
     })
     .await;
-}
-
-/// The app is told of the caller's new certificate.
-async fn is_told(app: &HttpApp, before: &str) -> String {
-    until("the caller's new certificate at the app", async || {
-        let hash = hash(app.seen().last()?.header("x-forwarded-client-cert")?);
-        (hash != before).then_some(hash)
-    })
-    .await
-}
-
-fn hash(xfcc: &str) -> String {
-    let hash = xfcc.split(';').find(|part| part.starts_with("Hash="));
-    hash.unwrap_or_default().to_owned()
 }
 
 async fn apps() -> (HttpApp, EchoApp) {
@@ -137,7 +25,7 @@ async fn apps() -> (HttpApp, EchoApp) {
 async fn new_files_are_taken_under_load_without_one_failed_request() {
     let (web, db) = apps().await;
     let pair = Pair::around(web.addr, db.addr);
-    let load = Load::start(&pair).await;
+    let load = Load::start(&pair.calling).await;
     let mut told = is_told(&web, "").await;
 
     for _ in 0..3 {
@@ -165,7 +53,7 @@ async fn new_files_are_taken_under_load_without_one_failed_request() {
 async fn a_root_is_changed_under_load_without_one_failed_request() {
     let (web, db) = apps().await;
     let pair = Pair::around(web.addr, db.addr);
-    let load = Load::start(&pair).await;
+    let load = Load::start(&pair.calling).await;
     let next = Domain::new("shop.example");
     let (old_root, new_root) = (pair.shop.root.bundle_pem(), next.root.bundle_pem());
     let both = format!("{old_root}{new_root}");
@@ -240,7 +128,7 @@ fn mount(member: &Member, generation: &str, svid: &Svid, bundle_pem: &str) {
 async fn the_swap_of_a_kubernetes_volume_is_one_generation() {
     let (web, db) = apps().await;
     let pair = Pair::around(web.addr, db.addr);
-    let load = Load::start(&pair).await;
+    let load = Load::start(&pair.calling).await;
 
     for generation in ["..2026_01", "..2026_02", "..2026_03"] {
         let svid = pair.shop.svid("orders");
@@ -270,7 +158,7 @@ async fn an_unfit_set_is_refused_with_its_reason_and_the_old_one_keeps_serving()
     let pair = Pair::around(web.addr, db.addr);
     let at = pair.called.at("web");
     let old = shown(at).await;
-    let load = Load::start(&pair).await;
+    let load = Load::start(&pair.calling).await;
     let next = pair.shop.svid("orders");
     let half = next.chain_pem()[..400].to_owned();
     let expired = pair.shop.issuer.leaf_with(&pair.shop.id("orders"), |it| {

@@ -13,6 +13,7 @@ mod command;
 mod demo;
 mod ca;
 mod serve;
+mod workload_api;
 mod validators;
 mod files;
 mod postgres;

@@ -13,6 +13,7 @@ pub mod agent;
 pub mod app;
 pub mod client;
 pub mod http;
+pub mod load;
 pub mod mesh;
 pub mod pair;
 pub mod page;

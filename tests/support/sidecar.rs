@@ -17,15 +17,30 @@ impl Sidecar {
     /// Starts it, waits until it says that it has started, and learns from its log where it listens. Panics with that log
     /// if it does not start.
     pub fn start(config: &Path) -> Self {
+        let sidecar = Sidecar::run(config);
+        sidecar.process.err.wait_for("the line `started`", |line| {
+            (text(line, "message")? == "started").then_some(())
+        });
+        sidecar
+    }
+
+    /// Starts one that may have no identity yet, and waits until its three pages are up.
+    pub fn waiting(config: &Path) -> Self {
+        let sidecar = Sidecar::run(config);
+        for page in ["metrics", "health", "admin"] {
+            sidecar.opened(page);
+        }
+        sidecar
+    }
+
+    fn run(config: &Path) -> Self {
         let mut command = countersign();
         command
             .args(["--log-format", "json", "proxy", "--config"])
             .arg(config);
-        let process = Process::start(&mut command);
-        process.err.wait_for("the line `started`", |line| {
-            (text(line, "message")? == "started").then_some(())
-        });
-        Sidecar { process }
+        Sidecar {
+            process: Process::start(&mut command),
+        }
     }
 
     /// Where the listener of that name is: one of the configuration's, or `metrics`, `health`, `admin`. The newest, where
@@ -38,6 +53,13 @@ impl Sidecar {
             || panic!("no listener {listener}: {lines:#?}"),
             |(_, at)| at,
         )
+    }
+
+    /// Where the listener of that name is, as soon as it opens: some only do with the first identity.
+    pub fn opened(&self, listener: &str) -> SocketAddr {
+        self.process.err.wait_for(listener, |line| {
+            listening(line).and_then(|(name, at)| (name == listener).then_some(at))
+        })
     }
 
     /// The first line of the access log, past or future, that is as wanted.
