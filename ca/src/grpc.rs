@@ -8,14 +8,14 @@ use crate::issuance::{Answer, Asked};
 use crate::proof::Proof;
 use crate::refusal::Refusal;
 use crate::status::status;
-use crate::store::Ledger;
+use crate::store::{Ledger, StoredStatement};
 use crate::watch::{Serves, Watch, statement, unix_ms};
 use api::bounds::{Bounded, STATEMENTS_BYTES_MAX, STATEMENTS_MAX};
 use api::ca_v1::authority_server::Authority;
 use api::ca_v1::join_request::Evidence;
 use api::ca_v1::{
-    IssueReply, JoinRequest, RenewRequest, StatementsReply, StatementsRequest, WatchReply,
-    WatchRequest,
+    IssueReply, JoinRequest, RenewRequest, Statement, StatementsReply, StatementsRequest,
+    WatchReply, WatchRequest,
 };
 use daemon::drain::Draining;
 use std::pin::Pin;
@@ -74,14 +74,8 @@ impl<L: Ledger + 'static> Authority for Calls<L> {
         let from = request.into_inner().after_sequence.saturating_add(1);
         let found = self.server.ledger().statements(from, STATEMENTS_MAX).await;
         let found = found.map_err(|fault| status(Refusal::Record(fault.into())))?;
-        let mut bytes = 0;
-        let statements = found.into_iter().take_while(|statement| {
-            let is_first = bytes == 0;
-            bytes += statement.body.len();
-            is_first || bytes <= STATEMENTS_BYTES_MAX
-        });
         Ok(Response::new(StatementsReply {
-            statements: statements.map(|kept| statement(&kept)).collect(),
+            statements: page(&found),
             latest_sequence: self.server.state().statement.sequence,
         }))
     }
@@ -122,6 +116,26 @@ impl<L: Ledger> Calls<L> {
     }
 }
 
+/// What the tag and the length of a field take at most, up to 256 KiB.
+const FIELD_BYTES: usize = 4;
+
+/// As many as one reply takes, signatures and all; at least one of them.
+fn page(found: &[StoredStatement]) -> Vec<Statement> {
+    let mut bytes = 0;
+    found
+        .iter()
+        .map(statement)
+        .take_while(|next| {
+            let is_first = bytes == 0;
+            let signed = next.signatures.iter();
+            let signed =
+                signed.map(|by| by.root_key_id.len() + by.signature.len() + FIELD_BYTES * 3);
+            bytes += FIELD_BYTES + next.body.len() + signed.sum::<usize>();
+            is_first || bytes <= STATEMENTS_BYTES_MAX
+        })
+        .collect()
+}
+
 /// What a client that watches reads.
 #[derive(Debug)]
 pub(crate) struct Replies(mpsc::Receiver<Result<WatchReply, Status>>);
@@ -131,5 +145,43 @@ impl Stream for Replies {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.0.poll_recv(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StatementSignature;
+    use api::bounds::REPLY_BYTES_MAX;
+    use prost::Message;
+
+    /// As many roots in each as there may be, each replaced by another.
+    fn full(sequence: u64) -> StoredStatement {
+        let by = StatementSignature {
+            root_key_id: vec![7; 32],
+            signature: vec![7; 104],
+        };
+        StoredStatement {
+            sequence,
+            body: vec![7; 48 * 1024],
+            signatures: vec![by; 128],
+        }
+    }
+
+    #[test]
+    fn the_fullest_reply_is_one_that_a_client_reads() {
+        let found: Vec<_> = (1..=STATEMENTS_MAX as u64).map(full).collect();
+
+        let reply = StatementsReply {
+            statements: page(&found),
+            latest_sequence: u64::MAX,
+        };
+
+        assert!(reply.statements.len() > 32, "{}", reply.statements.len());
+        assert!(
+            reply.encoded_len() <= REPLY_BYTES_MAX,
+            "{}",
+            reply.encoded_len()
+        );
     }
 }

@@ -80,10 +80,10 @@ impl StateDir {
     /// Takes the folder, or makes it if its parent is there, and clears away what is not in force.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         match DirBuilder::new().mode(FOLDER_MODE).create(path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return on("made", path, Err(error));
-            }
-            _ => {}
+            // Else a crash may take the whole folder, with a key whose token is spent.
+            Ok(()) => sync(parent(path))?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return on("made", path, Err(error)),
         }
         let about = on("read", path, fs::metadata(path))?;
         if !about.is_dir() {
@@ -424,6 +424,13 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
         file.sync_all()
     };
     on("written", path, written())
+}
+
+/// The folder that has the entry of this path.
+fn parent(path: &Path) -> &Path {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 /// Waits until the folder's entries are on the platter.
