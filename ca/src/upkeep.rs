@@ -37,14 +37,21 @@ pub(crate) async fn run<L: Ledger + 'static>(
         let (at_work, now) = (Arc::clone(&server), SystemTime::now());
         // It reads files and may wait for a lock.
         let done = tokio::task::spawn_blocking(move || at_work.renew_itself(now)).await;
-        // The runtime is ending.
-        let Ok(done) = done else { return };
-        for line in told.news(&done, server.ends(), now) {
-            line.log();
-        }
-        match certificate(&done, server.ends(), SystemTime::now()) {
-            Ok(()) => health.up(CERTIFICATE),
-            Err(why) => health.down(CERTIFICATE, why),
+        match done {
+            Ok(done) => {
+                for line in told.news(&done, server.ends(), now) {
+                    line.log();
+                }
+                match certificate(&done, server.ends(), SystemTime::now()) {
+                    Ok(()) => health.up(CERTIFICATE),
+                    Err(why) => health.down(CERTIFICATE, why),
+                }
+            }
+            // Reported when it happened; the next look may do better, and until then probes should know.
+            Err(panicked) if panicked.is_panic() => {
+                health.down(CERTIFICATE, "its renewal panicked; look at the log");
+            }
+            Err(_runtime_is_ending) => return,
         }
         if timeout(LOOKED_EVERY, draining.started()).await.is_ok() {
             return;
