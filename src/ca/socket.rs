@@ -14,7 +14,7 @@ use clap::Args;
 use config::ca::SOCKET_DEFAULT;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::fmt::Display;
 use std::io::{self, ErrorKind};
@@ -104,12 +104,12 @@ impl Socket {
 
     /// Looks.
     pub(super) fn get(&self, target: &str) -> Result<Bytes, Failure> {
-        self.ask(Request::get(target), "")
+        self.ask(Method::GET, target, "")
     }
 
     /// Changes something.
     pub(super) fn post(&self, target: &str, body: &str) -> Result<Bytes, Failure> {
-        self.ask(Request::post(target), body)
+        self.ask(Method::POST, target, body)
     }
 
     /// What an answer says, by its reader in [`api::admin`].
@@ -125,8 +125,9 @@ impl Socket {
         ))
     }
 
-    fn ask(&self, request: hyper::http::request::Builder, body: &str) -> Result<Bytes, Failure> {
+    fn ask(&self, method: Method, target: &str, body: &str) -> Result<Bytes, Failure> {
         let body = Full::new(Bytes::copy_from_slice(body.as_bytes()));
+        let request = Request::builder().method(method).uri(target);
         let request = request.header("host", "ca").body(body);
         let request = request.map_err(|error| Failure::Unfit(error.to_string()))?;
         let asked = async { timeout(WITHIN, exchange(&self.path, request)).await };
