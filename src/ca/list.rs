@@ -70,12 +70,12 @@ impl List {
         let mut printed = Printed::begin(self.output.output);
         for _ in 0..PAGES_MAX {
             let ListPage { listed, next } = page(&socket, &call)?;
+            if next.is_some() && (listed.is_empty() || next == call.after) {
+                return Err(socket.unusable("its list goes on without certificates"));
+            }
             printed.page(&listed)?;
             if next.is_none() {
                 return printed.end();
-            }
-            if listed.is_empty() || next == call.after {
-                return Err(socket.unusable("its list goes on without certificates"));
             }
             call.after = next;
         }

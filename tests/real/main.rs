@@ -14,6 +14,7 @@ mod demo;
 mod ca;
 mod serve;
 mod workload_api;
+mod operators;
 mod validators;
 mod files;
 mod postgres;

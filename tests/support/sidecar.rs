@@ -114,7 +114,7 @@ pub(super) fn listening(line: &str) -> Option<(String, SocketAddr)> {
     ))
 }
 
-pub(super) fn text(line: &str, field: &str) -> Option<String> {
+pub fn text(line: &str, field: &str) -> Option<String> {
     let line: Value = serde_json::from_str(line).ok()?;
     Some(line.get(field)?.as_str()?.to_owned())
 }

@@ -126,6 +126,11 @@ pub struct Member {
 }
 
 impl Member {
+    /// Whose chain and key these are, whoever issued them.
+    pub fn of(chain: Vec<CertificateDer<'static>>, key: Key) -> Self {
+        Member { chain, key }
+    }
+
     /// The same as what a proxy is made of.
     pub fn svid(&self) -> Svid {
         Svid::new(self.chain.clone(), copy(&self.key)).unwrap()
