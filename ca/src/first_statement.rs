@@ -2,13 +2,15 @@
 //!
 //! In: what is kept, what `ca init` left, and the authority with its root's key. Out: a statement that is kept. Only the first is
 //! ever made here.
+//!
+//! 1. What is stated names the root that this authority signs under: a CA with the record of another does not start.
 
 use crate::authority::Authority;
 use crate::dir::Dir;
 use crate::server_error::ServerError;
 use crate::stated::{first_statement, speaks_for};
 use crate::store::{self, Ledger, StatementSignature, StoredStatement};
-use identity::SignedStatement;
+use identity::{SignedStatement, StatementRefused};
 
 /// The newest statement that is kept, or the first: that of the folder, or of an older folder without one, made now.
 pub(crate) async fn newest_statement(
@@ -26,7 +28,12 @@ pub(crate) async fn newest_statement(
         }
     }
     if let Some(newest) = newest {
-        return Ok(newest);
+        let stated = signed(&newest).ok_or(StatementRefused::Encoding)?;
+        let root = authority.root().certificate().der();
+        return match stated.statement().bundle().roots().contains(root) {
+            true => Ok(newest),
+            false => Err(ServerError::OtherRoots),
+        };
     }
     let first = match dir.first_statement()? {
         Some(first) => first,

@@ -21,6 +21,8 @@ pub enum ServerError {
     NotStated(NotStated),
     /// A later statement does not follow.
     Statement(identity::StatementRefused),
+    /// What the record states does not name the root under which this authority signs.
+    OtherRoots,
     /// It could not be kept, or those before not be read.
     Store(store::Refused),
     /// No threads to sign on.
@@ -35,6 +37,10 @@ impl fmt::Display for ServerError {
             ServerError::Tls(error) => error.fmt(f),
             ServerError::NotStated(error) => error.fmt(f),
             ServerError::Statement(error) => error.fmt(f),
+            ServerError::OtherRoots => f.write_str(
+                "the record states other roots than this CA's, whom nobody would believe then: the folder `store` belongs to \
+                 another CA; put back its own",
+            ),
             ServerError::Store(error) => error.fmt(f),
             ServerError::Threads(error) => write!(
                 f,

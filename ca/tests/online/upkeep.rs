@@ -135,3 +135,19 @@ async fn what_the_old_issuer_signed_still_holds_when_the_next_one_took_over() {
     drop(client);
     ca.stop().await;
 }
+
+#[tokio::test]
+async fn a_ca_with_the_record_of_another_does_not_start() {
+    let (ours, others) = (made(), made());
+    Ca::start(others.path()).await.stop().await;
+    let store = |of: &tempfile::TempDir| of.path().join("ca/store");
+    std::fs::rename(store(&others), store(&ours)).unwrap();
+
+    let dir = Dir::open(&ours.path().join("ca")).unwrap();
+    let ledger = Store::open(dir.path(), &domain()).unwrap();
+    let opened =
+        AuthorityServer::open(dir, ledger, Ca::GRANTS, CaMetrics::new(), SystemTime::now());
+
+    let refused = opened.await.unwrap_err();
+    assert!(matches!(refused, ServerError::OtherRoots), "{refused}");
+}
