@@ -15,6 +15,7 @@ mod explained;
 mod failures;
 mod heads;
 mod instruments;
+mod joined;
 mod mistakes;
 mod refused_callers;
 mod refused_servers;

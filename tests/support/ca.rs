@@ -47,9 +47,14 @@ impl Home {
 
     /// Writes its document, with these lines besides what a test always needs.
     pub fn configure(&self, more: &str) {
+        self.configure_at("127.0.0.1:0", more);
+    }
+
+    /// The same, to listen there.
+    pub fn configure_at(&self, listen: &str, more: &str) {
         let free = "\"127.0.0.1:0\"";
         let text = format!(
-            "trustDomain: {DOMAIN}\ndir: ca\nlisten: {free}\nadmin: {{ socket: ca.sock }}\n\
+            "trustDomain: {DOMAIN}\ndir: ca\nlisten: \"{listen}\"\nadmin: {{ socket: ca.sock }}\n\
              metrics: {{ listen: {free} }}\nhealth: {{ listen: {free} }}\n{more}"
         );
         fs::write(self.path("ca.yaml"), text).unwrap();

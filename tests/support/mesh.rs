@@ -57,6 +57,13 @@ impl Member {
         Member { folder }
     }
 
+    /// With nothing in its folder: whoever it will be, it has to ask for.
+    pub fn empty() -> Self {
+        Member {
+            folder: tempfile::tempdir().expect("a folder of a test"),
+        }
+    }
+
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }

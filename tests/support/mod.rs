@@ -22,6 +22,8 @@ pub mod curl;
 pub mod example;
 pub mod sidecar;
 pub mod ca;
+pub mod joined;
+pub mod traffic;
 pub mod workload;
 pub mod tls;
 

@@ -43,6 +43,13 @@ impl Sidecar {
         }
     }
 
+    /// What `/started` says now.
+    pub async fn started(&self) -> String {
+        ask(self.at("health"), "GET", "localhost", "/started")
+            .await
+            .text()
+    }
+
     /// Where the listener of that name is: one of the configuration's, or `metrics`, `health`, `admin`. The newest, where
     /// a reload opened it anew.
     pub fn at(&self, listener: &str) -> SocketAddr {
@@ -85,6 +92,13 @@ impl Sidecar {
             .into_iter()
             .find(|(name, _)| name == series);
         found.map_or(0, |(_, value)| value)
+    }
+
+    /// `/metrics` as it stands there.
+    pub async fn metrics_text(&self) -> String {
+        ask(self.at("metrics"), "GET", "localhost", "/metrics")
+            .await
+            .text()
     }
 
     /// All whole-numbered series on `/metrics`.
