@@ -63,6 +63,11 @@ const ASKED_AFTER: Duration = Duration::from_secs(30);
 /// How long it may take to say so.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(20);
 
+/// Another shakes hands in its place, or nobody more may.
+const HANDSHAKES_FULL: &str = "handshakes_full";
+/// It has shaken hands, and no more may stay.
+const CONNECTIONS_FULL: &str = "connections_full";
+
 /// What strangers may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -85,19 +90,28 @@ pub async fn serve<L: Ledger + 'static>(
         let handshake = doors.handshake(&peer);
         let (server, draining, doors) = (Arc::clone(&server), watch.clone(), doors.clone());
         async move {
-            // Without a place the stream is dropped here: closed at once is an answer too.
-            let Some(handshake) = handshake else { return };
-            let shaken = tokio::select! {
-                shaken = shake_hands(stream, peer, &server, limits, &draining) => shaken,
-                () = handshake.asked_back() => None,
+            let served = async {
+                // Without a place the stream is dropped here: closed at once is an answer too.
+                let handshake = handshake.ok_or(HANDSHAKES_FULL)?;
+                let tls = tokio::select! {
+                    shaken = shake_hands(stream, &server, limits, &draining) => shaken?,
+                    () = handshake.asked_back() => return Err(HANDSHAKES_FULL),
+                };
+                let guest = Guest::of(&tls, peer, &server);
+                let seat = doors.seat(&peer, guest.id.as_ref());
+                let seat = seat.ok_or(CONNECTIONS_FULL)?;
+                drop(handshake);
+                let group = tls.get_ref().1.negotiated_key_exchange_group();
+                server
+                    .metrics()
+                    .handshake("ok", identity::group_name(group));
+                answer(tls, guest, seat, server.clone(), draining).await;
+                Ok(())
             };
-            let Some(tls) = shaken else { return };
-            let guest = Guest::of(&tls, peer, &server);
-            let Some(seat) = doors.seat(&peer, guest.id.as_ref()) else {
-                return;
-            };
-            drop(handshake);
-            answer(tls, guest, seat, server, draining).await;
+            if let Err(why) = served.await {
+                server.metrics().handshake(why, "");
+                tracing::debug!(%peer, reason = why, "no handshake");
+            }
         }
     })
     .await;
@@ -138,11 +152,10 @@ impl Guest {
 
 async fn shake_hands<L: Ledger>(
     stream: TcpStream,
-    peer: SocketAddr,
     server: &AuthorityServer<L>,
     limits: Limits,
     draining: &Draining,
-) -> Option<TlsStream<TcpStream>> {
+) -> Result<TlsStream<TcpStream>, &'static str> {
     let acceptor = TlsAcceptor::from(server.tls());
     // Who connects and says nothing must not hold up the end.
     let ending = async {
@@ -151,15 +164,13 @@ async fn shake_hands<L: Ledger>(
     };
     let shaken = tokio::select! {
         shaken = timeout(limits.handshake, acceptor.accept(stream)) => shaken,
-        () = ending => return None,
+        () = ending => return Err("draining"),
     };
-    let why = match shaken {
-        Ok(Ok(tls)) => return Some(tls),
-        Ok(Err(error)) => identity::handshake_reason(&error),
-        Err(_) => "handshake_timeout",
-    };
-    tracing::debug!(%peer, reason = why, "no handshake");
-    None
+    match shaken {
+        Ok(Ok(tls)) => Ok(tls),
+        Ok(Err(error)) => Err(identity::handshake_reason(&error)),
+        Err(_) => Err("handshake_timeout"),
+    }
 }
 
 async fn answer<L: Ledger + 'static>(

@@ -60,7 +60,7 @@ pub use statement::{
     Signature, SignedStatement, Statement, StatementRefused, next_sequence, walk,
 };
 pub use svid::{Svid, SvidError};
-pub use tls::{handshake_reason, refusal};
+pub use tls::{group_name, handshake_reason, refusal};
 pub use verify::{Peer, Role, Verifier};
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! The inbound handshake: a socket becomes an authenticated peer, or ends with its own reason before a byte reaches the app.
 
 use identity::{Alpn, Generation, Peer, Refused};
-use rustls::NamedGroup;
-use rustls::crypto::SupportedKxGroup;
 use rustls::pki_types::CertificateDer;
 use std::io;
 use std::sync::Arc;
@@ -122,7 +120,7 @@ pub(crate) async fn accept(
         .map_err(Unproven::Identity)?;
     let chain = session.peer_certificates().unwrap_or_default().to_vec();
     let http2 = session.alpn_protocol() == Some(b"h2");
-    let tls_group = group(session.negotiated_key_exchange_group());
+    let tls_group = identity::group_name(session.negotiated_key_exchange_group());
     Ok(Authenticated {
         stream,
         peer,
@@ -175,16 +173,4 @@ fn unproven(error: io::Error) -> Unproven {
 /// The refusal of a certificate inside of what the TLS stream reports.
 pub(crate) fn refusal_of(error: &io::Error) -> Option<Refused> {
     identity::refusal(error.get_ref()?.downcast_ref::<rustls::Error>()?)
-}
-
-/// The name of a key exchange group, as logs and metrics show it.
-pub(crate) fn group(group: Option<&'static dyn SupportedKxGroup>) -> &'static str {
-    match group.map(SupportedKxGroup::name) {
-        Some(NamedGroup::X25519MLKEM768) => "X25519MLKEM768",
-        Some(NamedGroup::X25519) => "X25519",
-        Some(NamedGroup::secp256r1) => "secp256r1",
-        Some(NamedGroup::secp384r1) => "secp384r1",
-        Some(_) => "other",
-        None => "",
-    }
 }

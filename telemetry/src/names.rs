@@ -255,6 +255,7 @@ pub static CA_STREAMS: Metric = metric(
 
 /// Every metric of a CA, in the order of the reference.
 pub static CA: &[&Metric] = &[
+    &HANDSHAKES,
     &CA_ISSUED,
     &CA_ISSUE_DURATION,
     &CA_EXPIRY,

@@ -34,6 +34,36 @@ async fn who_connects_and_says_nothing_keeps_nobody_else_out() {
     ca.stop().await;
 }
 
+/// How many handshakes ended so.
+fn ended(ca: &Ca, reason: &str) -> usize {
+    let line = format!("side=\"server\",result=\"{reason}\",group=\"\"}} ");
+    let page = ca.metrics.encode();
+    let found = page.lines().find_map(|at| at.split_once(&line));
+    found.map_or(0, |(_, count)| count.parse().unwrap())
+}
+
+#[tokio::test]
+async fn how_each_handshake_ended_is_counted() {
+    let folder = made();
+    let ca = Ca::start(folder.path()).await;
+    drop(ca.client(None).await);
+    let mut no_tls = TcpStream::connect(ca.address).await.unwrap();
+    no_tls.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..110 {
+        silent.push(TcpStream::connect(ca.address).await.unwrap());
+    }
+
+    eventually(|| ended(&ca, "not_tls") == 1).await;
+    eventually(|| ended(&ca, "handshakes_full") >= 10).await;
+
+    let ok = "side=\"server\",result=\"ok\",group=\"X25519";
+    let page = ca.metrics.encode();
+    assert!(page.contains(ok), "{page}");
+    drop((no_tls, silent));
+    ca.stop().await;
+}
+
 #[tokio::test]
 #[ignore = "long: 15 s: .ci/run runs it"]
 async fn a_call_whose_request_never_ends_is_over() {

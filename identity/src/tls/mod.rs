@@ -19,10 +19,11 @@ pub(crate) use unproven::Unproven;
 
 use crate::{Svid, Verifier};
 use config::SpiffeId;
+use rustls::NamedGroup;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{Resumption, WantsClientCert};
-use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider, kx_group};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::TLS13;
@@ -147,5 +148,17 @@ impl Templates {
         client.dangerous().set_certificate_verifier(Arc::new(only));
         client.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         client
+    }
+}
+
+/// The name of a key exchange group, as logs and metrics show it.
+pub fn group_name(group: Option<&'static dyn SupportedKxGroup>) -> &'static str {
+    match group.map(SupportedKxGroup::name) {
+        Some(NamedGroup::X25519MLKEM768) => "X25519MLKEM768",
+        Some(NamedGroup::X25519) => "X25519",
+        Some(NamedGroup::secp256r1) => "secp256r1",
+        Some(NamedGroup::secp384r1) => "secp384r1",
+        Some(_) => "other",
+        None => "",
     }
 }

@@ -194,7 +194,7 @@ pub(crate) async fn dial(
             if wanted.is_some() && session.alpn_protocol() != wanted {
                 return Err(DialError::Alpn);
             }
-            let tls_group = crate::secure::group(session.negotiated_key_exchange_group());
+            let tls_group = identity::group_name(session.negotiated_key_exchange_group());
             Ok(Connected {
                 io: Io::Tls(Box::new(stream)),
                 ends: Some(peer.not_after.min(generation.expiry().leaf)),

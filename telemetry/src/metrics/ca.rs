@@ -17,11 +17,14 @@ use std::time::{Duration, SystemTime};
 #[derive(Debug)]
 pub struct CaMetrics {
     registry: Registry,
+    handshakes: Family<Labels, Counter>,
     issued: Family<Labels, Counter>,
     durations: Histogram,
     streams: Gauge,
     expiries: Arc<Expiries>,
     reasons: Capped,
+    /// How handshakes end: apart, so that strangers cannot use up the reasons of calls.
+    ends: Capped,
 }
 
 impl CaMetrics {
@@ -35,13 +38,23 @@ impl CaMetrics {
         registry.register(names::BUILD.family(), names::BUILD.help, Info::new(version));
         let durations = Buckets.new_metric();
         Arc::new(CaMetrics {
+            handshakes: family(&mut registry, &names::HANDSHAKES, Family::default()),
             issued: family(&mut registry, &names::CA_ISSUED, Family::default()),
             durations: family(&mut registry, &names::CA_ISSUE_DURATION, durations),
             streams: family(&mut registry, &names::CA_STREAMS, Gauge::default()),
             expiries,
             reasons: Capped::new(VALUES_MAX),
+            ends: Capped::new(VALUES_MAX),
             registry,
         })
+    }
+
+    /// Counts a handshake: `result` is `ok` or a reason, `group` is empty if it came to none.
+    pub fn handshake(&self, result: &str, group: &'static str) {
+        let labels = ["server".into(), self.ends.admit(result), group.into()];
+        self.handshakes
+            .get_or_create(&Labels::new(&names::HANDSHAKES, labels))
+            .inc();
     }
 
     /// Counts a call for a certificate: `result` is `ok` or the reason of the refusal.
@@ -88,6 +101,8 @@ mod tests {
         metrics.issued("join_token", "ok");
         metrics.issued("join_token", "token_spent");
         metrics.issue_took(Duration::from_millis(3));
+        metrics.handshake("ok", "X25519");
+        metrics.handshake("handshakes_full", "");
         metrics.set_expiry("issuer", SystemTime::now() - Duration::from_secs(5));
         let _open = metrics.stream();
 
@@ -97,6 +112,8 @@ mod tests {
             "countersign_ca_issued_total{attestor=\"join_token\",result=\"ok\"} 1\n",
             "countersign_ca_issued_total{attestor=\"join_token\",result=\"token_spent\"} 1\n",
             "countersign_ca_issue_duration_seconds_count 1\n",
+            "countersign_handshakes_total{side=\"server\",result=\"ok\",group=\"X25519\"} 1\n",
+            "countersign_handshakes_total{side=\"server\",result=\"handshakes_full\",group=\"\"} 1\n",
             "countersign_ca_streams 1\n",
             "countersign_ca_expiry_seconds{what=\"issuer\"} -5",
         ] {
