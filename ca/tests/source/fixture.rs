@@ -3,18 +3,18 @@
 
 use config::sidecar::{self, Federated, State};
 use config::{Address, SpiffeId, TrustDomain};
-use countersign_ca::store::{Ledger, Store};
+use countersign_ca::store::{Ledger, StatementSignature, Store, StoredStatement};
 use countersign_ca::{
-    Algorithm, Authority, AuthorityServer, Dir, Grants, Limits, Rate, Terms, Token, serve,
+    Algorithm, Authority, AuthorityServer, Dir, Grants, Limits, Rate, Root, Terms, Token, serve,
 };
 use daemon::{bind, drain};
 use identity::source::Standing;
 use identity::source::ca::{CaSource, Clock};
-use identity::{Bundle, Current, Generation};
+use identity::{Bundle, Current, Generation, Key, SignedStatement, Statement};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 use telemetry::CaMetrics;
 use tempfile::TempDir;
@@ -28,6 +28,7 @@ pub(crate) const ORDERS: &str = "/orders";
 /// Longer than anything takes that is waited for: two leaves of ten seconds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
 pub(crate) fn domain() -> TrustDomain {
     TrustDomain::parse(DOMAIN).unwrap()
@@ -95,8 +96,55 @@ impl Place {
     }
 }
 
+/// The place's authority, as who stole its keys has it.
+pub(crate) fn stolen(place: &Place) -> Authority {
+    Dir::open(&place.ca()).unwrap().authority().unwrap()
+}
+
+/// Another authority of the same trust domain.
+pub(crate) fn another() -> Authority {
+    Authority::create(&domain(), Algorithm::P256, SystemTime::now()).unwrap()
+}
+
+fn root_key(authority: &Authority) -> &Key {
+    let Root::Here(signer) = authority.root() else {
+        panic!("the root is away");
+    };
+    signer.key()
+}
+
+/// A statement that names the roots of some, signed by the roots of some.
+pub(crate) fn stated(sequence: u64, named: &[&Authority], by: &[&Authority]) -> SignedStatement {
+    let roots = named
+        .iter()
+        .flat_map(|one| one.bundle().roots().to_vec())
+        .collect();
+    let bundle = Bundle::from_roots(domain(), roots).unwrap();
+    let statement = Statement::new(&bundle, sequence, 5).unwrap();
+    let keys: Vec<&Key> = by.iter().map(|one| root_key(one)).collect();
+    SignedStatement::sign(statement, &keys).unwrap()
+}
+
+/// As the record keeps it.
+pub(crate) fn stored(statement: &SignedStatement) -> StoredStatement {
+    let signatures = statement
+        .signatures()
+        .iter()
+        .map(|given| StatementSignature {
+            root_key_id: given.root_key_id.to_vec(),
+            signature: given.signature.clone(),
+        });
+    StoredStatement {
+        sequence: statement.statement().sequence(),
+        body: statement.body().to_vec(),
+        signatures: signatures.collect(),
+    }
+}
+
 /// A CA that runs.
 pub(crate) struct Ca {
+    /// How far its clock is ahead, in ms.
+    ahead_ms: Arc<AtomicU64>,
     pub(crate) address: SocketAddr,
     pub(crate) server: Arc<AuthorityServer<Store>>,
     pub(crate) bundle: Bundle,
@@ -121,14 +169,19 @@ impl Ca {
         let grants = Grants {
             ttl,
             ttl_max: Duration::from_secs(86_400),
-            grace: HOUR,
+            grace: DAY,
             per_identity: many,
             per_source: many,
         };
         let metrics = CaMetrics::new();
         let now = SystemTime::now();
         let server = AuthorityServer::open(dir, store, grants, metrics.clone(), now);
-        let server = Arc::new(server.await.unwrap());
+        let ahead_ms = Arc::new(AtomicU64::new(0));
+        let ahead = ahead_ms.clone();
+        let clock = countersign_ca::Clock::new(move || {
+            SystemTime::now() + Duration::from_millis(ahead.load(Ordering::SeqCst))
+        });
+        let server = Arc::new(server.await.unwrap().by_clock(clock));
         let listener = bind::listen(&Address::parse(address).unwrap())
             .await
             .unwrap();
@@ -140,6 +193,7 @@ impl Ca {
         };
         draining.track(serve(listener, draining.clone(), server.clone(), limits));
         Ca {
+            ahead_ms,
             address,
             server,
             bundle,
@@ -148,15 +202,33 @@ impl Ca {
         }
     }
 
+    /// Lets time pass for the CA, which renews its own certificate in it.
+    pub(crate) fn passes(&self, time: Duration) {
+        let ms = u64::try_from(time.as_millis()).unwrap();
+        let ahead = self.ahead_ms.fetch_add(ms, Ordering::SeqCst) + ms;
+        let now = SystemTime::now() + Duration::from_millis(ahead);
+        self.server.renew_itself(now).unwrap();
+    }
+
+    /// How often a renewal or a join was answered with this.
+    pub(crate) fn answered(&self, result: &str) -> u64 {
+        answered(&self.metrics, result)
+    }
+
     pub(crate) async fn stop(self) {
         assert_eq!(self.drain.start_and_wait(PATIENCE).await, 0);
     }
 
     pub(crate) async fn token(&self, path: &str) -> String {
+        self.token_at(path, Duration::ZERO).await
+    }
+
+    /// One that is made so much later.
+    pub(crate) async fn token_at(&self, path: &str, later: Duration) -> String {
         let token = Token::generate().unwrap();
         let terms = Terms::new(id(path), Duration::from_secs(600), 1).unwrap();
         let ledger = self.server.ledger();
-        let kept = ledger.create_token(token.hash(), terms, SystemTime::now());
+        let kept = ledger.create_token(token.hash(), terms, SystemTime::now() + later);
         kept.await.unwrap();
         token.to_text().to_string()
     }
@@ -167,11 +239,15 @@ impl Ca {
     }
 }
 
-pub(crate) fn issued(metrics: &CaMetrics) -> u64 {
-    let page = metrics.encode();
+fn issued(metrics: &CaMetrics) -> u64 {
+    answered(metrics, "ok")
+}
+
+fn answered(metrics: &CaMetrics, result: &str) -> u64 {
+    let (page, wanted) = (metrics.encode(), format!("result=\"{result}\""));
     let counted = page
         .lines()
-        .filter(|line| line.contains("result=\"ok\"") && !line.starts_with('#'))
+        .filter(|line| line.contains(&wanted) && !line.starts_with('#'))
         .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
     counted.sum()
 }
@@ -195,7 +271,17 @@ impl Workload {
         federated: &[Federated],
         clock: Clock,
     ) -> Self {
-        let source = CaSource::open(&domain(), ca, state, federated, clock.clone()).unwrap();
+        let open = || CaSource::open(&domain(), ca, state, federated, clock.clone());
+        let mut opened = open();
+        // What a killed workload was writing is written before its folder is free.
+        while opened
+            .as_ref()
+            .is_err_and(|why| why.reason() == "state_owned")
+        {
+            std::thread::sleep(Duration::from_millis(10));
+            opened = open();
+        }
+        let source = opened.unwrap();
         Workload {
             current: source.current(),
             standing: source.standing(),
@@ -229,7 +315,6 @@ impl Workload {
     pub(crate) async fn kill(mut self) {
         self.life.abort();
         let _aborted = (&mut self.life).await;
-        // What the disk was asked for before is done by now: the folder is free when its last holder is gone.
     }
 }
 
@@ -304,9 +389,18 @@ async fn pass(near: TcpStream, far: TcpStream, metrics: Arc<CaMetrics>, cut: Arc
     there.abort();
 }
 
-/// The statement that a folder keeps, by what a restart would find.
-pub(crate) fn kept_sequence(state: &Path) -> Option<u64> {
-    let dir = identity::StateDir::open(state).unwrap();
-    let kept = dir.resume().unwrap()?;
-    Some(kept.statement.statement().sequence())
+/// Resolves when a folder that nobody uses any more keeps this statement: what a killed workload was writing is written
+/// before the folder is free.
+pub(crate) async fn is_kept(state: &Path, sequence: u64) {
+    let found = || {
+        let kept = identity::StateDir::open(state).ok()?.resume().unwrap()?;
+        Some(kept.statement.statement().sequence())
+    };
+    eventually(|| found() == Some(sequence)).await;
+}
+
+/// The newest sequence that a CA states.
+pub(crate) async fn newest(ca: &Ca) -> u64 {
+    let all = ca.server.ledger().statements(0, 64).await.unwrap();
+    all.last().unwrap().sequence
 }

@@ -1,41 +1,12 @@
 //! Who is not the CA, or is and lies: each is refused with its own reason, and changes nothing.
 
-use crate::fixture::{Ca, ORDERS, Place, domain, id};
+use crate::fixture::{Ca, DAY, ORDERS, Place, another, id, stated, stolen};
 use crate::impostor::{Impostor, Lies};
 use api::ca_v1::WatchReply;
-use countersign_ca::{Algorithm, Authority, Dir, Root};
+use countersign_ca::Authority;
 use identity::source::ca::statement_to_wire;
-use identity::{Bundle, Key, SignedStatement, Statement, Svid};
+use identity::{Key, Svid};
 use std::time::{Duration, SystemTime};
-
-const DAY: Duration = Duration::from_secs(86_400);
-
-/// The place's authority, as who stole its keys has it.
-fn stolen(place: &Place) -> Authority {
-    Dir::open(&place.ca()).unwrap().authority().unwrap()
-}
-
-fn another() -> Authority {
-    Authority::create(&domain(), Algorithm::P256, SystemTime::now()).unwrap()
-}
-
-fn root_key(authority: &Authority) -> &Key {
-    let Root::Here(signer) = authority.root() else {
-        panic!("the root is away");
-    };
-    signer.key()
-}
-
-fn stated(sequence: u64, named: &[&Authority], by: &[&Authority]) -> SignedStatement {
-    let roots = named
-        .iter()
-        .flat_map(|one| one.bundle().roots().to_vec())
-        .collect();
-    let bundle = Bundle::from_roots(domain(), roots).unwrap();
-    let statement = Statement::new(&bundle, sequence, 5).unwrap();
-    let keys: Vec<&Key> = by.iter().map(|one| root_key(one)).collect();
-    SignedStatement::sign(statement, &keys).unwrap()
-}
 
 fn ca_svid(authority: &Authority) -> Svid {
     authority.own_svid(DAY, SystemTime::now()).unwrap()

@@ -11,6 +11,7 @@ mod fixture;
 
 mod impostor;
 
+mod grace;
 mod join;
 mod lies;
 mod renew;

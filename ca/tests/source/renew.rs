@@ -1,6 +1,6 @@
 //! For ever after.
 
-use crate::fixture::{Ca, HOUR, ORDERS, Place, Workload, eventually, id, kept_sequence};
+use crate::fixture::{Ca, HOUR, ORDERS, Place, Workload, eventually, id, is_kept, newest};
 use config::sidecar::State;
 use identity::pki_types::UnixTime;
 use identity::source::ca::Clock;
@@ -144,6 +144,6 @@ async fn what_the_disk_does_not_take_is_used_told_and_kept_later() {
     eventually(|| workload.standing.load().why.is_none()).await;
     workload.kill().await;
 
-    assert!(kept_sequence(&state).is_some());
+    is_kept(&state, newest(&ca).await).await;
     ca.stop().await;
 }
