@@ -15,6 +15,7 @@ mod ca;
 mod serve;
 mod workload_api;
 mod operators;
+mod readers;
 mod validators;
 mod files;
 mod postgres;

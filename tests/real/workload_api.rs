@@ -19,7 +19,7 @@ use tempfile::TempDir;
 const AGENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real/agent.py");
 
 /// Python with what `.ci/parts` puts beside what cargo builds.
-fn python() -> Command {
+pub(crate) fn python() -> Command {
     let parts = Path::new(env!("CARGO_BIN_EXE_countersign"))
         .ancestors()
         .nth(2);
