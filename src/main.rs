@@ -102,9 +102,9 @@ impl Verb {
     fn log_level(&self) -> LevelFilter {
         match self {
             Verb::Proxy(_) | Verb::Ca(ca::Ca::Serve(_)) => LevelFilter::INFO,
-            Verb::Demo(_) | Verb::Ca(_) | Verb::Svid(_) | Verb::Policy(_) | Verb::Config(_) => {
-                LevelFilter::WARN
-            }
+            // It tells of what it breaks on purpose itself.
+            Verb::Demo(_) => LevelFilter::ERROR,
+            Verb::Ca(_) | Verb::Svid(_) | Verb::Policy(_) | Verb::Config(_) => LevelFilter::WARN,
         }
     }
 

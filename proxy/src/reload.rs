@@ -139,7 +139,12 @@ impl Reload {
         self.seen = identity.number();
         let id = identity.svid().leaf().id.clone();
         self.publish(identity);
-        self.open().await?;
+        let opened = self.open().await;
+        // Only now: who waited for it may call at once.
+        if let Some(world) = &self.world {
+            self.numbers.send_replace(world.snapshot().number);
+        }
+        opened?;
         tracing::info!(%id, "started");
         Ok(())
     }

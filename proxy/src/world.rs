@@ -15,7 +15,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// The world of a sidecar that begins with this snapshot; `number` hears of every one.
+    /// The world of a sidecar that begins with this snapshot; `number` hears of every one after it, and of it from who opens.
     pub(crate) fn new(
         snapshot: Arc<Snapshot>,
         number: watch::Sender<u64>,
@@ -27,7 +27,6 @@ impl World {
             metrics,
         };
         world.tell(&snapshot);
-        world.number.send_replace(snapshot.number);
         Arc::new(world)
     }
     /// The snapshot in force: a few nanoseconds. Not to be held across an await.

@@ -75,29 +75,49 @@ pub(crate) fn of(promise: Promise, mesh: &Mesh<'_>) -> Try {
                     // curl looks for a host's name, which a SPIFFE certificate does not have: -k.
                     straight(format!(
                         "-k --cert {} --key {} -H 'host: {}' {lie} https://{network}{}",
-                        file("svid.pem"),
-                        file("key.pem"),
+                        file("state/current/svid.pem"),
+                        file("state/current/key.pem"),
                         TEA.host,
                         TEA.path
                     )),
                 ],
             )
         }
+        Promise::Renewed => (
+            "another serial every 10 seconds or so",
+            vec![format!(
+                "{} svid show {}",
+                program(),
+                path(mesh, Who::Orders, "state/current/svid.pem")
+            )],
+        ),
+        Promise::CaAway => (
+            "1 while the CA is there; and how long it may be away",
+            vec![format!(
+                "curl -s --noproxy '*' http://{}/metrics | grep -E '^countersign_(ca_reachable|expiry_seconds)'",
+                at.orders_metrics
+            )],
+        ),
     };
     Try { expect, lines }
 }
 
 /// The line that asks orders' policy the same question.
 fn explain(mesh: &Mesh<'_>, who: Who, call: &Call<'_>) -> String {
-    let program = std::env::current_exe().unwrap_or_else(|_| "countersign".into());
     format!(
         "{} policy explain --policy {} --from {} --method {} --path {}",
-        quoted(&program.display().to_string()),
+        program(),
         path(mesh, Who::Orders, "policy.yaml"),
         who.id(),
         call.method,
         call.path
     )
+}
+
+/// This program, for a shell.
+fn program() -> String {
+    let program = std::env::current_exe().unwrap_or_else(|_| "countersign".into());
+    quoted(&program.display().to_string())
 }
 
 fn path(mesh: &Mesh<'_>, who: Who, name: &str) -> String {

@@ -1,9 +1,11 @@
-//! The files of the demo: a CA and, for each of the four, an identity and a configuration, as an operator would lay them out.
+//! The files of the demo: a CA and, for each of the four, what it takes to join it, as an operator would lay them out.
 //!
 //! ```text
 //! FOLDER/            0700, in the system's place for temporary files
+//!   ca.yaml          what the CA serves by
 //!   ca/              as `countersign ca init` makes it
-//!   orders/          sidecar.yaml, policy.yaml, access.log; svid.pem, key.pem (0600) and bundle.pem as `ca issue` makes them
+//!   orders/          sidecar.yaml, policy.yaml, access.log; bundle.pem; join-token (0600) as `ca token create` makes it
+//!     state/current/ svid.pem and key.pem (0600), as the sidecar keeps them
 //!   ledger/  storefront/  reports/
 //! ```
 //!
@@ -11,23 +13,24 @@
 //! 2. What a sidecar reads is what a user would have written: the templates are files of the same kind, with addresses left open.
 
 use crate::failure::Failure;
-use ca::{Algorithm, Authority, Delivery, Dir};
-use config::{SpiffeId, TrustDomain};
-use std::fs::{self, Permissions};
-use std::io;
-use std::os::unix::fs::PermissionsExt;
+use ca::{Algorithm, Authority, Dir};
+use config::TrustDomain;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 use tempfile::TempDir;
 
 /// The trust domain of the shop.
-const TRUST_DOMAIN: &str = "shop.example";
+pub(crate) const TRUST_DOMAIN: &str = "shop.example";
 
 /// Everything on disk.
 pub(crate) struct Folder {
     place: TempDir,
-    authority: Authority,
-    leaf_life: Duration,
+    fingerprint: String,
+    bundle_pem: String,
 }
 
 /// One of the four who have an identity.
@@ -40,6 +43,9 @@ pub(crate) enum Who {
 }
 
 impl Who {
+    /// In the order in which they start.
+    pub(crate) const ALL: [Who; 4] = [Who::Ledger, Who::Orders, Who::Storefront, Who::Reports];
+
     /// Its name, and that of its folder.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -72,8 +78,8 @@ impl Who {
 }
 
 impl Folder {
-    /// A folder with a new CA in it. Identities live for `leaf_life`.
-    pub(crate) fn create(leaf_life: Duration) -> Result<Self, Failure> {
+    /// A folder with a new CA in it.
+    pub(crate) fn create() -> Result<Self, Failure> {
         let place = tempfile::Builder::new()
             .prefix("countersign-demo-")
             .permissions(Permissions::from_mode(0o700))
@@ -87,8 +93,8 @@ impl Folder {
             .map_err(|error| unfit("no CA", &error))?;
         Ok(Folder {
             place,
-            authority,
-            leaf_life,
+            fingerprint: authority.fingerprints().concat(),
+            bundle_pem: authority.bundle().to_pem(),
         })
     }
     /// Where it is.
@@ -96,31 +102,31 @@ impl Folder {
         self.place.path()
     }
     /// The CA's root, as fingerprint.
-    pub(crate) fn fingerprint(&self) -> String {
-        self.authority.fingerprints().concat()
+    pub(crate) fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
     /// A file of somebody's.
     pub(crate) fn file(&self, who: Who, name: &str) -> PathBuf {
         self.path().join(who.name()).join(name)
     }
-    /// Writes somebody's identity, policy and configuration, the addresses filled in; returns the configuration's path.
+    /// Writes what the CA serves by; returns its path.
+    pub(crate) fn furnish_ca(&self, listen: SocketAddr) -> Result<PathBuf, Failure> {
+        let path = self.path().join("ca.yaml");
+        let text = filled(include_str!("templates/ca.yaml"), &[("CA_LISTEN", listen)]);
+        write(&path, &text)?;
+        Ok(path)
+    }
+    /// Writes somebody's token, policy and configuration, the addresses filled in; returns the configuration's path.
     pub(crate) fn furnish(
         &self,
         who: Who,
-        addresses: &[(&str, std::net::SocketAddr)],
+        token: &str,
+        addresses: &[(&str, SocketAddr)],
     ) -> Result<PathBuf, Failure> {
-        let id = SpiffeId::parse(&who.id()).map_err(|error| unfit(who.name(), &error))?;
-        let issued = self
-            .authority
-            .issue(&id, self.leaf_life, SystemTime::now())
-            .map_err(|error| unfit(who.name(), &error))?;
-        Delivery {
-            chain_pem: &issued.chain_pem,
-            key_pem: Some(issued.key_pem.as_str()),
-            bundle_pem: &issued.bundle_pem,
-        }
-        .write(&self.path().join(who.name()))
-        .map_err(|error| unfit(who.name(), &error))?;
+        let folder = self.path().join(who.name());
+        fs::create_dir(&folder).map_err(|error| unfit(who.name(), &error))?;
+        write(&self.file(who, "bundle.pem"), &self.bundle_pem)?;
+        write_secret(&self.file(who, "join-token"), token)?;
         if let Some(policy) = who.policy() {
             write(&self.file(who, "policy.yaml"), policy)?;
         }
@@ -140,7 +146,7 @@ impl Folder {
     }
 }
 
-fn filled(template: &str, addresses: &[(&str, std::net::SocketAddr)]) -> String {
+fn filled(template: &str, addresses: &[(&str, SocketAddr)]) -> String {
     addresses
         .iter()
         .fold(template.to_owned(), |text, (name, address)| {
@@ -150,6 +156,15 @@ fn filled(template: &str, addresses: &[(&str, std::net::SocketAddr)]) -> String 
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
     fs::write(path, text).map_err(|error| unfit(&path.display().to_string(), &error))
+}
+
+fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
+    let written = || {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600);
+        options.open(path)?.write_all(text.as_bytes())
+    };
+    written().map_err(|error: io::Error| unfit(&path.display().to_string(), &error))
 }
 
 fn unfit(what: &str, why: &dyn std::fmt::Display) -> Failure {
@@ -165,8 +180,8 @@ mod tests {
     use config::policy::Policy;
     use config::sidecar::Sidecar;
 
-    const ALL: [Who; 4] = [Who::Ledger, Who::Orders, Who::Storefront, Who::Reports];
-    const NAMES: [&str; 4] = [
+    const NAMES: [&str; 5] = [
+        "CA_ADDRESS",
         "LEDGER_APP",
         "ORDERS_APP",
         "LEDGER_SIDECAR",
@@ -174,11 +189,11 @@ mod tests {
     ];
 
     fn furnished() -> Folder {
-        let folder = Folder::create(Duration::from_secs(3600)).unwrap();
-        let ports = (0..).map(|n| std::net::SocketAddr::from(([127, 0, 0, 1], 40_000 + n)));
+        let folder = Folder::create().unwrap();
+        let ports = (0..).map(|n| SocketAddr::from(([127, 0, 0, 1], 40_000 + n)));
         let addresses: Vec<_> = NAMES.into_iter().zip(ports).collect();
-        for who in ALL {
-            folder.furnish(who, &addresses).unwrap();
+        for who in Who::ALL {
+            folder.furnish(who, "token", &addresses).unwrap();
         }
         folder
     }
@@ -186,7 +201,11 @@ mod tests {
     #[test]
     fn nothing_is_to_be_said_against_what_is_written() {
         let folder = furnished();
-        for who in ALL {
+        let ca = folder
+            .furnish_ca(SocketAddr::from(([127, 0, 0, 1], 0)))
+            .unwrap();
+        config::ca::Ca::load(&ca).unwrap();
+        for who in Who::ALL {
             let sidecar = Sidecar::load(&folder.file(who, "sidecar.yaml")).unwrap();
             if let Some(file) = &sidecar.policy {
                 let policy = Policy::load_for(&sidecar, file).unwrap();
@@ -200,13 +219,13 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_their_owners_and_all_is_removed() {
+    fn tokens_are_their_owners_and_all_is_removed() {
         let folder = furnished();
         let path = folder.path().to_owned();
         let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        let keys = ALL.map(|who| mode(folder.file(who, "key.pem")));
+        let tokens = Who::ALL.map(|who| mode(folder.file(who, "join-token")));
 
-        assert_eq!((mode(path.clone()), keys), (0o700, [0o600; 4]));
+        assert_eq!((mode(path.clone()), tokens), (0o700, [0o600; 4]));
         assert_eq!(folder.remove(), Ok(()));
         assert!(!path.exists());
     }

@@ -3,6 +3,7 @@
 //! A sidecar's configuration names addresses that are known only once they are bound: whoever is called starts before who
 //! calls. In: the folder. Out: everything running, and where.
 
+use super::authority::Authority;
 use super::folder::{Folder, Who};
 use crate::failure::Failure;
 use proxy::Running as Sidecar;
@@ -11,9 +12,13 @@ use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 
 /// Any free port of loopback.
 const FREE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Joining takes a few milliseconds; only a machine that does much else needs more.
+const JOINED_WITHIN: Duration = Duration::from_secs(20);
 
 /// Everything that runs.
 pub(crate) struct Mesh<'a> {
@@ -21,6 +26,8 @@ pub(crate) struct Mesh<'a> {
     pub(crate) folder: &'a Folder,
     /// Where things listen.
     pub(crate) at: Addresses,
+    /// Who vouches for everybody.
+    pub(crate) authority: Authority,
     /// The app that keeps the books.
     pub(crate) ledger: App,
     /// The app that takes orders.
@@ -44,13 +51,17 @@ pub(crate) struct Addresses {
     pub(crate) reports_to_ledger: SocketAddr,
     /// What the network sees of orders.
     pub(crate) orders_in: SocketAddr,
+    /// The metrics of orders' sidecar.
+    pub(crate) orders_metrics: SocketAddr,
 }
 
 impl<'a> Mesh<'a> {
     /// Starts everything; what has started ends if something does not start.
     pub(crate) async fn start(folder: &'a Folder) -> Result<Self, Failure> {
+        let authority = Authority::start(folder).await?;
+        let join = async |who, known: &[_]| sidecar(folder, &authority, who, known).await;
         let ledger = Ledger::start(FREE).await.map_err(unfit)?;
-        let books = sidecar(folder, Who::Ledger, &[("LEDGER_APP", ledger.addr())]).await?;
+        let books = join(Who::Ledger, &[("LEDGER_APP", ledger.addr())]).await?;
         let ledger_in = address(&books, "books").await?;
 
         // Orders and its sidecar name each other: the app is bound first and serves last.
@@ -59,29 +70,41 @@ impl<'a> Mesh<'a> {
             ("ORDERS_APP", listener.local_addr().map_err(unfit)?),
             ("LEDGER_SIDECAR", ledger_in),
         ];
-        let web = sidecar(folder, Who::Orders, &known).await?;
+        let web = join(Who::Orders, &known).await?;
         let to_ledger = address(&web, "ledger").await?;
         let orders = Orders::on(listener, to_ledger.to_string()).map_err(unfit)?;
 
         let orders_in = address(&web, "web").await?;
         let known = [("ORDERS_SIDECAR", orders_in), ("LEDGER_SIDECAR", ledger_in)];
-        let front = sidecar(folder, Who::Storefront, &known).await?;
+        let front = join(Who::Storefront, &known).await?;
         let storefront_out = address(&front, "http").await?;
         let storefront = Storefront::start(FREE, storefront_out.to_string())
             .await
             .map_err(unfit)?;
-        let reports = sidecar(folder, Who::Reports, &known).await?;
+        let reports = join(Who::Reports, &known).await?;
 
+        // Each knows where it will listen before it is somebody; all have joined before anything is promised.
+        for (who, sidecar) in [
+            (Who::Ledger, &books),
+            (Who::Orders, &web),
+            (Who::Storefront, &front),
+            (Who::Reports, &reports),
+        ] {
+            let joined = timeout(JOINED_WITHIN, sidecar.newer_than(0)).await;
+            joined.map_err(|_| unfit(format_args!("{} does not get an identity", who.name())))?;
+        }
         let at = Addresses {
             storefront: storefront.addr(),
             storefront_out,
             reports_out: address(&reports, "http").await?,
             reports_to_ledger: address(&reports, "ledger").await?,
             orders_in,
+            orders_metrics: address(&web, "metrics").await?,
         };
         Ok(Mesh {
             folder,
             at,
+            authority,
             ledger,
             orders,
             _storefront: storefront,
@@ -110,15 +133,19 @@ impl<'a> Mesh<'a> {
                 .end(ends.saturating_duration_since(tokio::time::Instant::now()))
                 .await;
         }
+        self.authority.cut().await;
     }
 }
 
+/// Somebody's sidecar, which joins with a token of its own.
 async fn sidecar(
     folder: &Folder,
+    authority: &Authority,
     who: Who,
-    addresses: &[(&str, SocketAddr)],
+    known: &[(&str, SocketAddr)],
 ) -> Result<Sidecar, Failure> {
-    let config = folder.furnish(who, addresses)?;
+    let addresses = [known, &[("CA_ADDRESS", authority.address())]].concat();
+    let config = folder.furnish(who, &authority.token(who).await?, &addresses)?;
     proxy::start(&config)
         .await
         .map_err(|error| Failure::Unfit(error.to_string()))

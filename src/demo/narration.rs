@@ -34,8 +34,16 @@ impl Telling {
                 .bold("A shop, a sidecar for each of its services, and a CA, all in this process."),
             picture(paper),
             line(paper, "files", &mesh.folder.path().display().to_string()),
-            line(paper, "root of trust", &mesh.folder.fingerprint()),
+            line(paper, "root of trust", mesh.folder.fingerprint()),
         )
+    }
+
+    /// What is said while a promise takes its time.
+    pub(crate) fn patience(self, promise: Promise) -> String {
+        match (self, promise.patience()) {
+            (Telling::Story(paper), Some(why)) => line(paper, "", &format!("… {why}")),
+            _ => String::new(),
+        }
     }
 
     /// What became of a promise.

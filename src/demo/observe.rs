@@ -21,6 +21,7 @@ pub(crate) struct Watch<'a> {
 pub(crate) struct Arrived {
     app: &'static str,
     connections: u64,
+    count: u64,
     requests: Vec<Request>,
 }
 
@@ -56,6 +57,20 @@ pub(crate) enum Broken {
     Untold { whose: &'static str, what: String },
     /// Two explanations that should be one.
     Differ { logged: String, explained: String },
+    /// Of many calls some were not answered well.
+    Failed {
+        calls: u64,
+        failures: u64,
+        first: String,
+    },
+    /// More or fewer calls reached an app than were answered.
+    Counted {
+        app: &'static str,
+        wanted: u64,
+        got: u64,
+    },
+    /// The CA did not start again.
+    NotBack { why: String },
     /// It was not observed before the demo's time was over.
     Late,
 }
@@ -81,6 +96,18 @@ impl fmt::Display for Broken {
                 f,
                 "the access log says `{logged}` and policy explain says `{explained}`"
             ),
+            Broken::Failed {
+                calls,
+                failures,
+                first,
+            } => write!(
+                f,
+                "{failures} of {calls} calls failed, the first with: {first}"
+            ),
+            Broken::Counted { app, wanted, got } => {
+                write!(f, "{app} saw {got} requests and should have seen {wanted}")
+            }
+            Broken::NotBack { why } => write!(f, "the CA did not start again: {why}"),
             Broken::Late => write!(f, "it was not observed in time"),
         }
     }
@@ -98,11 +125,13 @@ impl<'a> Watch<'a> {
     }
     /// What came since.
     pub(crate) fn arrived(&self) -> Arrived {
-        let new = usize::try_from(self.seen.count() - self.requests).unwrap_or(usize::MAX);
+        let count = self.seen.count() - self.requests;
+        let new = usize::try_from(count).unwrap_or(usize::MAX);
         let all = self.seen.requests();
         Arrived {
             app: self.app,
             connections: self.seen.connections() - self.connections,
+            count,
             requests: all[all.len().saturating_sub(new)..].to_vec(),
         }
     }
@@ -122,6 +151,17 @@ impl Arrived {
             app: self.app,
             what,
         })
+    }
+    /// So many requests, whichever they are.
+    pub(crate) fn count(&self, wanted: u64) -> Result<(), Broken> {
+        match self.count {
+            got if got == wanted => Ok(()),
+            got => Err(Broken::Counted {
+                app: self.app,
+                wanted,
+                got,
+            }),
+        }
     }
     /// These requests in this order, each by its caller and naming nobody else, and no other.
     pub(crate) fn exactly(&self, wanted: &[Sight<'_>]) -> Result<(), Broken> {

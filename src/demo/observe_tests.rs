@@ -16,6 +16,7 @@ fn arrived(connections: u64, requests: &[Request]) -> Arrived {
     Arrived {
         app: "orders",
         connections,
+        count: requests.len() as u64,
         requests: requests.to_vec(),
     }
 }
@@ -107,4 +108,16 @@ async fn a_watch_counts_only_what_comes_after_it_began() {
         matches!(seen.nothing(), Err(Broken::Saw { .. })),
         "{seen:?}"
     );
+}
+
+#[test]
+fn more_or_fewer_requests_than_were_answered_break_a_promise() {
+    let seen = arrived(1, &[request("GET", "/x", None)]);
+
+    assert!(seen.count(1).is_ok());
+    for wanted in [0, 2] {
+        let said = seen.count(wanted).map_err(|broken| broken.to_string());
+        let expected = format!("orders saw 1 requests and should have seen {wanted}");
+        assert_eq!(said, Err(expected));
+    }
 }

@@ -6,6 +6,7 @@
 use super::caller::{Call, NoAnswer, greeting, without_certificate};
 use super::folder::Who;
 use super::journal::{Journal, text};
+use super::lasting::{ca_away, renewed};
 use super::mesh::Mesh;
 use super::observe::Sight;
 use super::trial::{
@@ -23,6 +24,8 @@ pub(crate) enum Promise {
     Stranger,
     WrongServer,
     ForgedName,
+    Renewed,
+    CaAway,
 }
 
 /// What the storefront may not do.
@@ -40,13 +43,15 @@ pub(crate) const FORGED: [(&str, &str); 2] = [
 
 impl Promise {
     /// In the order in which they are told; the first lays what the others need.
-    pub(crate) const ALL: [Promise; 6] = [
+    pub(crate) const ALL: [Promise; 8] = [
         Promise::Allowed,
         Promise::WrongCaller,
         Promise::WrongRoute,
         Promise::Stranger,
         Promise::WrongServer,
         Promise::ForgedName,
+        Promise::Renewed,
+        Promise::CaAway,
     ];
 
     /// The promise in a sentence.
@@ -58,6 +63,19 @@ impl Promise {
             Promise::Stranger => "a stranger without a certificate is refused",
             Promise::WrongServer => "a server that is somebody else is refused",
             Promise::ForgedName => "what a caller says of itself is never believed",
+            Promise::Renewed => "identities are renewed under traffic, and no call fails",
+            Promise::CaAway => "the CA may go away and come back, and no call fails",
+        }
+    }
+
+    /// What is said before it is observed, where that takes long.
+    pub(crate) fn patience(self) -> Option<&'static str> {
+        match self {
+            Promise::Renewed => {
+                Some("identities live for 20 s here, and are renewed after about 10")
+            }
+            Promise::CaAway => Some("the CA stays away until every sidecar has asked it in vain"),
+            _ => None,
         }
     }
 
@@ -70,6 +88,8 @@ impl Promise {
             Promise::Stranger => stranger(mesh).await,
             Promise::WrongServer => wrong_server(mesh).await,
             Promise::ForgedName => forged_name(mesh).await,
+            Promise::Renewed => renewed(mesh).await,
+            Promise::CaAway => ca_away(mesh).await,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Promises are observed, not recited: where one does not hold, that is what is said.
 #![allow(clippy::unwrap_used, reason = "tests")]
+use super::super::authority::Authority;
 use super::super::folder::Folder;
+use super::super::traffic::Traffic;
 use super::*;
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ async fn let_everybody_in(mesh: &Mesh<'_>) {
 
 #[tokio::test]
 async fn a_policy_that_lets_everybody_in_breaks_the_promises_of_denial() {
-    let folder = Folder::create(Duration::from_secs(3600)).unwrap();
+    let folder = Folder::create().unwrap();
     let mesh = Mesh::start(&folder).await.unwrap();
     Promise::Allowed.observe(&mesh).await.unwrap();
 
@@ -41,7 +43,7 @@ async fn a_policy_that_lets_everybody_in_breaks_the_promises_of_denial() {
 
 #[tokio::test]
 async fn what_reaches_an_app_past_its_sidecar_breaks_a_promise() {
-    let folder = Folder::create(Duration::from_secs(3600)).unwrap();
+    let folder = Folder::create().unwrap();
     let mesh = Mesh::start(&folder).await.unwrap();
     Promise::Allowed.observe(&mesh).await.unwrap();
     let (orders, ledger) = watches(&mesh);
@@ -61,7 +63,7 @@ async fn what_reaches_an_app_past_its_sidecar_breaks_a_promise() {
 
 #[tokio::test]
 async fn a_mesh_without_its_ledger_breaks_the_promise_of_a_call() {
-    let folder = Folder::create(Duration::from_secs(3600)).unwrap();
+    let folder = Folder::create().unwrap();
     let mut mesh = Mesh::start(&folder).await.unwrap();
     let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     // The running ledger ends; what takes its place is nowhere that anybody calls.
@@ -76,4 +78,49 @@ async fn a_mesh_without_its_ledger_breaks_the_promise_of_a_call() {
         "{broken}"
     );
     mesh.end(PATIENCE).await;
+}
+
+/// Resolves when orders has seen so many more requests.
+async fn mesh_has_served(mesh: &Mesh<'_>, more: u64) {
+    let wanted = mesh.orders.seen().count() + more;
+    while mesh.orders.seen().count() < wanted {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_fails_under_traffic_is_not_overlooked() {
+    let folder = Folder::create().unwrap();
+    let mut mesh = Mesh::start(&folder).await.unwrap();
+    Promise::Allowed.observe(&mesh).await.unwrap();
+    let traffic = Traffic::begin(mesh.at.storefront_out);
+    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    mesh.ledger = shop::Ledger::start(any).await.unwrap();
+    let missed = TEA.in_clear(mesh.at.storefront_out).await.unwrap();
+    assert_eq!(missed.status, 503);
+
+    // Each caller has begun its next call by then.
+    mesh_has_served(&mesh, 10).await;
+    let broken = traffic.end().await.unwrap_err().to_string();
+
+    assert!(
+        broken.contains("calls failed, the first with: 503"),
+        "{broken}"
+    );
+    mesh.end(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn a_ca_whose_port_was_taken_meanwhile_is_told_not_to_be_back() {
+    let folder = Folder::create().unwrap();
+    let authority = Authority::start(&folder).await.unwrap();
+    authority.cut().await;
+    let taken = tokio::net::TcpListener::bind(authority.address()).await;
+
+    let why = authority.start_again().await.unwrap_err();
+
+    assert!(
+        taken.is_ok() && why.contains(&authority.address().to_string()),
+        "{why}"
+    );
 }

@@ -3,16 +3,16 @@
 //! In: a running mesh, who calls and what for. Out: facts to tell, or how the promise was broken.
 
 use super::caller::{Answer, Call, NoAnswer};
-use super::folder::Who;
+use super::folder::{TRUST_DOMAIN, Who};
 use super::journal::{Journal, text};
 use super::mesh::Mesh;
 use super::observe::{Broken, Sight, Watch};
 use crate::failure::Failure;
 use crate::policy::{Question, explain};
-use config::SpiffeId;
-use config::sidecar::Sidecar;
+use config::sidecar::Files;
+use config::{SpiffeId, TrustDomain};
 use identity::Alpn;
-use identity::source::Source;
+use identity::source::files::FilesSource;
 use rustls::ClientConfig;
 use serde_json::Value;
 use std::error::Error;
@@ -119,8 +119,14 @@ pub(crate) fn watches<'m>(mesh: &'m Mesh<'_>) -> (Watch<'m>, Watch<'m>) {
 /// A client that is storefront and speaks only to orders, as storefront's sidecar would.
 pub(crate) fn as_storefront(mesh: &Mesh<'_>) -> Result<Arc<ClientConfig>, Broken> {
     let read = || -> Result<Arc<ClientConfig>, Box<dyn Error + Send + Sync>> {
-        let sidecar = Sidecar::load(&mesh.folder.file(Who::Storefront, "sidecar.yaml"))?;
-        let current = Source::open(&sidecar.identity)?.current();
+        let file = |name| mesh.folder.file(Who::Storefront, name);
+        let files = Files {
+            certificate: file("state/current/svid.pem"),
+            key: file("state/current/key.pem"),
+            bundle: file("bundle.pem"),
+        };
+        let domain = TrustDomain::parse(TRUST_DOMAIN)?;
+        let current = FilesSource::open(&domain, &files, &[])?.current();
         let orders = SpiffeId::parse(&Who::Orders.id())?;
         let identity = current.load().ok_or("there is no identity yet")?;
         Ok(identity.client(&orders, Alpn::Http1))

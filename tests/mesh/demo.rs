@@ -36,10 +36,10 @@ fn a_check_sees_every_promise_kept_in_time_and_leaves_nothing() {
         .count();
     assert_eq!(
         (ran.code, ok, ran.out.lines().count(), ran.err.as_str()),
-        (Some(0), 6, 6, ""),
+        (Some(0), 8, 8, ""),
         "{ran:?}"
     );
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(took < Duration::from_secs(60), "{took:?}");
     assert_eq!(left_in(&place), Vec::<String>::new());
 }
 
@@ -51,7 +51,7 @@ fn a_story_is_plain_where_nobody_sees_colours() {
 
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
     assert!(!out.contains('\u{1b}'), "{out}");
-    assert!(out.contains("6 of 6 promises observed"), "{out}");
+    assert!(out.contains("8 of 8 promises observed"), "{out}");
     assert!(!out.contains("FAILED"), "{out}");
     for line in out.lines() {
         assert!(line.chars().count() <= 90, "{line}");

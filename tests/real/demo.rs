@@ -22,6 +22,8 @@ const SHOWN: &[(Wanted, &str)] = &[
         Wanted::Code(0),
         "\"caller\":\"spiffe://shop.example/storefront\"",
     ),
+    (Wanted::Code(0), "spiffe://shop.example/orders"),
+    (Wanted::Code(0), "countersign_ca_reachable 1"),
 ];
 
 #[derive(Debug)]
@@ -35,15 +37,18 @@ enum Wanted {
 #[ignore = "needs curl: apt-get install curl"]
 fn each_line_to_be_tried_by_hand_shows_what_is_said_of_it() {
     let demo = Process::start(countersign().args(["demo", "--for", "5m"]));
-    let last = "https://127.0.0.1";
-    demo.out.wait_for("the last line", |line| {
-        (line.contains("--cert") && line.contains(last)).then_some(())
-    });
+    let last = "countersign_(ca_reachable";
+    demo.out
+        .wait_for("the last line", |line| line.contains(last).then_some(()));
     let lines: Vec<String> = demo
         .out
         .so_far()
         .into_iter()
-        .filter(|line| line.starts_with("curl ") || line.contains(" policy explain "))
+        .filter(|line| {
+            line.starts_with("curl ")
+                || line.contains(" policy explain ")
+                || line.contains(" svid show ")
+        })
         .filter(|line| !line.starts_with(' '))
         .collect();
     assert_eq!(lines.len(), SHOWN.len(), "{lines:#?}");
