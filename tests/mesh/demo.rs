@@ -67,38 +67,62 @@ fn it_says_that_temporary_files_have_no_place() {
     assert!(ran.err.contains("TMPDIR"), "{}", ran.err);
 }
 
-fn check_ended(signal: Signal, args: &[&str], first: &str, code: &[i32]) {
-    let place = TempDir::new().expect("a folder");
-    let mut running = Process::start(&mut demo(&place, args));
-    running
-        .out
-        .wait_for(first, |line| line.contains(first).then_some(()));
-    assert_eq!(left_in(&place).len(), 1);
-    let pid = i32::try_from(running.id()).ok().and_then(Pid::from_raw);
+/// A demo that runs, with a place of its own.
+struct Running {
+    place: TempDir,
+    process: Process,
+}
 
-    // Between its last line and its end it may be gone.
-    let _ = kill_process(pid.expect("a process id"), signal);
+impl Running {
+    fn start() -> Self {
+        let place = TempDir::new().expect("a folder");
+        let process = Process::start(&mut demo(&place, &["--for", "5m"]));
+        Running { place, process }
+    }
+    /// Waits for a line.
+    fn told(&self, words: &str) {
+        let found = |line: &str| line.contains(words).then_some(());
+        self.process.out.wait_for(words, found);
+    }
+    /// Asks it to end: nothing of it is left then, and its exit code is one of these.
+    fn check_ended(mut self, signal: Signal, codes: &[i32]) {
+        assert_eq!(left_in(&self.place).len(), 1);
+        let pid = i32::try_from(self.process.id())
+            .ok()
+            .and_then(Pid::from_raw);
 
-    let status = running.end();
-    assert!(
-        status.code().is_some_and(|ended| code.contains(&ended)),
-        "{signal:?} {args:?}: {status}, {:?}",
-        running.err.so_far()
-    );
-    assert_eq!(left_in(&place), Vec::<String>::new(), "{signal:?} {args:?}");
+        // Between its last line and its end it may be gone.
+        let _ = kill_process(pid.expect("a process id"), signal);
+
+        let said = self.process.err.so_far();
+        let status = self.process.end();
+        assert!(
+            status.code().is_some_and(|ended| codes.contains(&ended)),
+            "{signal:?}: {status}, {said:?}"
+        );
+        assert_eq!(left_in(&self.place), Vec::<String>::new(), "{signal:?}");
+    }
 }
 
 #[test]
 fn whoever_ends_it_finds_nothing_left() {
-    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
-        check_ended(signal, &["--for", "5m"], "It runs on for 5m", &[0]);
+    let all = [Signal::INT, Signal::TERM, Signal::HUP].map(|signal| (signal, Running::start()));
+    for (signal, running) in all {
+        // The promises that take their time come one after the other.
+        running.told("identities live for 20 s");
+        running.told("the CA stays away");
+        running.told("It runs on for 5m");
+        running.check_ended(signal, &[0]);
     }
 }
 
 #[test]
 fn whoever_ends_it_early_finds_nothing_left_and_gets_no_yes() {
+    let running = Running::start();
+    running.told("A shop, a sidecar");
+
     // The story may be over before the signal comes: then it is a yes.
-    check_ended(Signal::INT, &["--for", "5m"], "A shop, a sidecar", &[0, 1]);
+    running.check_ended(Signal::INT, &[0, 1]);
 }
 
 #[test]

@@ -37,6 +37,11 @@ enum Wanted {
 #[ignore = "needs curl: apt-get install curl"]
 fn each_line_to_be_tried_by_hand_shows_what_is_said_of_it() {
     let demo = Process::start(countersign().args(["demo", "--for", "5m"]));
+    // The promises that take their time come one after the other.
+    for words in ["identities live for 20 s", "the CA stays away"] {
+        let found = |line: &str| line.contains(words).then_some(());
+        demo.out.wait_for(words, found);
+    }
     let last = "countersign_(ca_reachable";
     demo.out
         .wait_for("the last line", |line| line.contains(last).then_some(()));
