@@ -50,10 +50,21 @@ impl Failures {
         Failures([Meter::new(rate), Meter::new(rate), Meter::new(rate)])
     }
 
-    /// Whether another attempt is heard.
-    pub(crate) fn fits(&self, how: Failed, source: &IpAddr, now: Instant) -> Result<(), Refusal> {
-        let fits = self.0[how as usize].fits(source, now);
-        fits.map_err(|retry| Refusal::Source { retry })
+    /// Begins an attempt, unless too many failed before.
+    pub(crate) fn begin(
+        &self,
+        how: Failed,
+        source: &IpAddr,
+        now: Instant,
+    ) -> Result<Attempt<'_>, Refusal> {
+        let meter = &self.0[how as usize];
+        let fits = meter.fits(source, now);
+        fits.map_err(|retry| Refusal::Source { retry })?;
+        Ok(Attempt {
+            meter,
+            source: *source,
+            fails: true,
+        })
     }
 
     /// Counts a failure, or says that there were too many before.
@@ -61,10 +72,30 @@ impl Failures {
         let taken = self.0[how as usize].take(source, now);
         taken.map_err(|retry| Refusal::Source { retry })
     }
+}
 
-    /// Counts a failure.
-    pub(crate) fn count(&self, how: Failed, source: &IpAddr, now: Instant) {
-        self.0[how as usize].count(source, now);
+/// An attempt under way. It counts as a failure unless it ended as none: also when who asked went away meanwhile, which would
+/// otherwise make trying free.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Attempt<'a> {
+    meter: &'a Meter<IpAddr>,
+    source: IpAddr,
+    fails: bool,
+}
+
+impl Attempt<'_> {
+    /// It has ended, and says how.
+    pub(crate) fn ended(mut self, failed: bool) {
+        self.fails = failed;
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if self.fails {
+            self.meter.count(&self.source, Instant::now());
+        }
     }
 }
 
@@ -110,9 +141,10 @@ impl<K: Eq + Hash + Clone> Meter<K> {
     /// Takes one whether it fits or not; more than the measure is not held against the asker.
     pub(crate) fn count(&self, asker: &K, now: Instant) {
         let mut askers = self.askers.lock().unwrap_or_else(PoisonError::into_inner);
-        let used = askers
-            .get(asker)
-            .map_or(0.0, |level| self.used(*level, now));
+        let before = askers.get(asker);
+        let used = before.map_or(0.0, |level| self.used(*level, now));
+        // Who began earlier may be counted later: what was counted meanwhile is not forgotten for that.
+        let at = before.map_or(now, |level| level.at.max(now));
         if askers.len() >= ASKERS_MAX && !askers.contains_key(asker) {
             askers.retain(|_, level| self.used(*level, now) > 0.0);
             if askers.len() >= ASKERS_MAX {
@@ -120,7 +152,7 @@ impl<K: Eq + Hash + Clone> Meter<K> {
             }
         }
         let used = (used + 1.0).min(f64::from(self.rate.times));
-        askers.insert(asker.clone(), Level { used, at: now });
+        askers.insert(asker.clone(), Level { used, at });
     }
 
     fn used(&self, level: Level, now: Instant) -> f64 {
@@ -135,6 +167,7 @@ impl<K: Eq + Hash + Clone> Meter<K> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     const TEN_A_MINUTE: Rate = Rate {
@@ -165,6 +198,36 @@ mod tests {
 
         assert_eq!(meter.fits(&"a", start), Err(Duration::from_secs(6)));
         assert_eq!(meter.fits(&"a", start + Duration::from_secs(7)), Ok(()));
+    }
+
+    #[test]
+    fn an_attempt_that_nobody_waits_for_any_more_has_failed() {
+        let failures = Failures::new(TEN_A_MINUTE);
+        let source = source_of(IpAddr::from([10, 0, 0, 1]));
+        let begin = || failures.begin(Failed::Join, &source, Instant::now());
+        for _ in 0..100 {
+            begin().unwrap().ended(false);
+        }
+        for _ in 0..10 {
+            drop(begin().unwrap());
+        }
+
+        assert_eq!(begin().unwrap_err().reason(), "source_limit");
+        let other = failures.begin(Failed::Proof, &source, Instant::now());
+        assert!(other.is_ok(), "each kind has its own measure");
+    }
+
+    #[test]
+    fn what_began_long_ago_does_not_wipe_out_what_failed_since() {
+        let (meter, start) = (Meter::new(TEN_A_MINUTE), Instant::now());
+        let now = start + Duration::from_secs(60);
+        for _ in 0..10 {
+            meter.count(&"a", now);
+        }
+
+        meter.count(&"a", start);
+
+        assert!(meter.fits(&"a", now).is_err());
     }
 
     #[test]

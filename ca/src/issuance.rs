@@ -80,12 +80,12 @@ impl<L: Ledger> AuthorityServer<L> {
                 return Err(refusal);
             }
         };
-        self.failures.fits(Failed::Join, &source, began)?;
+        let attempt = self.failures.begin(Failed::Join, &source, began)?;
         let now = self.now();
         let answer = async {
-            let attempt = self.attempts.try_acquire().map_err(|_| Refusal::Joins)?;
+            let place = self.attempts.try_acquire().map_err(|_| Refusal::Joins)?;
             let attested = Attested::by_token(&self.ledger, token, key, now).await?;
-            drop(attempt);
+            drop(place);
             let _place = self.joins.try_acquire().map_err(|_| Refusal::Joins)?;
             let taken = self.identities.take(attested.id(), began);
             taken.map_err(|retry| Refusal::Identity {
@@ -95,11 +95,8 @@ impl<L: Ledger> AuthorityServer<L> {
             self.issue(&attested, asked, now).await
         };
         let answer = answer.await;
-        if let Err(refusal) = &answer
-            && matches!(refusal.fault(), Fault::Unauthenticated | Fault::Request)
-        {
-            self.failures.count(Failed::Join, &source, began);
-        }
+        let faults = [Fault::Unauthenticated, Fault::Request];
+        attempt.ended(matches!(&answer, Err(refusal) if faults.contains(&refusal.fault())));
         answer
     }
 
@@ -146,7 +143,7 @@ impl<L: Ledger> AuthorityServer<L> {
         began: Instant,
     ) -> Result<Answer, Refusal> {
         let source = source_of(connection.source);
-        self.failures.fits(Failed::Proof, &source, began)?;
+        let attempt = self.failures.begin(Failed::Proof, &source, began)?;
         let now = self.now();
         let answer = async {
             let place = self.proofs.try_acquire().map_err(|_| Refusal::Proofs)?;
@@ -156,11 +153,8 @@ impl<L: Ledger> AuthorityServer<L> {
             self.issue(&attested, asked, now).await
         };
         let answer = answer.await;
-        if let Err(refusal) = &answer
-            && !matches!(refusal.fault(), Fault::Passing | Fault::Ours)
-        {
-            self.failures.count(Failed::Proof, &source, began);
-        }
+        let not_its = [Fault::Passing, Fault::Ours];
+        attempt.ended(matches!(&answer, Err(refusal) if !not_its.contains(&refusal.fault())));
         answer
     }
 

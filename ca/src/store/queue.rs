@@ -7,6 +7,7 @@
 use crate::store::fault::Fault;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Which queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,11 +69,19 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// At least one and at most `max` in the order in which they are served; waits for the first. `None` once it is closed
-    /// and empty.
-    pub(super) fn take(&self, max: usize) -> Option<Vec<T>> {
+    /// At least one and at most `max` in the order in which they are served; waits for the first, and after that as long as it
+    /// may gather. `None` once it is closed and empty.
+    pub(super) fn take(&self, max: usize, gathering: Duration) -> Option<Vec<T>> {
         let mut state = self.lock();
+        let mut gathered = gathering.is_zero();
         loop {
+            if !gathered && !state.closed && state.waiting.iter().any(|queue| !queue.is_empty()) {
+                gathered = true;
+                drop(state);
+                // Not on the condition: each that comes would wake this thread.
+                std::thread::sleep(gathering);
+                state = self.lock();
+            }
             let taken: Vec<T> = {
                 let queues = state.waiting.iter_mut();
                 let served = queues.flat_map(|queue| std::iter::from_fn(|| queue.pop_front()));
@@ -131,8 +140,11 @@ mod tests {
             queue.push(class, name).unwrap();
         }
 
-        assert_eq!(queue.take(3).unwrap(), ["operator", "renewal", "join 1"]);
-        assert_eq!(queue.take(3).unwrap(), ["join 2"]);
+        assert_eq!(
+            queue.take(3, Duration::ZERO).unwrap(),
+            ["operator", "renewal", "join 1"]
+        );
+        assert_eq!(queue.take(3, Duration::ZERO).unwrap(), ["join 2"]);
     }
 
     #[test]
@@ -147,7 +159,19 @@ mod tests {
         };
         assert_eq!(queue.push(Class::Joins, 3), Err(full));
         assert_eq!(queue.push(Class::Renewals, 4), Ok(()));
-        assert_eq!(queue.take(9), Some(vec![4, 1, 2]));
+        assert_eq!(queue.take(9, Duration::ZERO), Some(vec![4, 1, 2]));
+    }
+
+    #[test]
+    fn who_gathers_takes_also_those_that_come_meanwhile() {
+        let queue = Queue::new(10);
+        queue.push(Class::Joins, 1).unwrap();
+        std::thread::scope(|scope| {
+            let taken = scope.spawn(|| queue.take(9, Duration::from_millis(500)).unwrap());
+            queue.push(Class::Renewals, 2).unwrap();
+
+            assert_eq!(taken.join().unwrap(), [2, 1]);
+        });
     }
 
     #[test]
@@ -157,7 +181,7 @@ mod tests {
         queue.close();
 
         assert_eq!(queue.push(Class::Joins, 2), Err(Fault::Closed));
-        assert_eq!(queue.take(9), Some(vec![1]));
-        assert_eq!(queue.take(9), None);
+        assert_eq!(queue.take(9, Duration::ZERO), Some(vec![1]));
+        assert_eq!(queue.take(9, Duration::ZERO), None);
     }
 }

@@ -1,17 +1,22 @@
 //! The one writer: a thread that does the work of all who wait, in one transaction with one fsync.
 //!
-//! While the disk is busy with one batch the next gathers, so that the batch is as large as the load asks for and nobody waits
-//! for company. Answers leave only after the commit.
+//! While the disk is busy with one batch the next gathers. A disk that is quicker than the load would make those batches small
+//! and syncs many, each of which costs more than several records: so whoever follows a batch of several waits for company, and
+//! one who is alone never does (PostgreSQL's `commit_delay` and `commit_siblings`). Answers leave only after the commit.
 
 use crate::store::append::{Done, Work, apply};
 use crate::store::fault::Fault;
 use crate::store::ledger::Refused;
 use crate::store::queue::Queue;
 use rusqlite::Connection;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// The most work of one transaction: bounds how long the first of a batch waits for the last, about 20 ms.
 const BATCH_MAX: usize = 512;
+
+/// How long a batch gathers when several were in the one before: as long as a sync of a quick disk.
+const GATHERING: Duration = Duration::from_millis(2);
 
 /// Work, and who waits for it. Whoever went away is served like the others: his client will ask again.
 pub(super) struct Job {
@@ -31,8 +36,12 @@ impl Drop for Last<'_> {
 /// Until the queue is closed and empty.
 pub(super) fn run(connection: &Connection, queue: &Queue<Job>) {
     let _last = Last(queue);
-    let mut was_full = false;
-    while let Some(jobs) = queue.take(BATCH_MAX) {
+    let (mut was_full, mut gathering) = (false, Duration::ZERO);
+    while let Some(jobs) = queue.take(BATCH_MAX, gathering) {
+        gathering = match jobs.len() {
+            0 | 1 => Duration::ZERO,
+            _ => GATHERING,
+        };
         if was_full {
             make_room(connection);
         }
