@@ -2,7 +2,8 @@
 //!
 //! While the disk is busy with one batch the next gathers. A disk that is quicker than the load would make those batches small
 //! and syncs many, each of which costs more than several records: so whoever follows a batch of several waits for company, and
-//! one who is alone never does (PostgreSQL's `commit_delay` and `commit_siblings`). Answers leave only after the commit.
+//! one who is alone never does (PostgreSQL's `commit_delay` and `commit_siblings`). Answers leave only after the commit. What
+//! is wrong with the disk is told to every caller, and to the log once: who runs the CA is not one of them.
 
 use crate::store::append::{Done, Work, apply};
 use crate::store::fault::Fault;
@@ -36,6 +37,7 @@ impl Drop for Last<'_> {
 /// Until the queue is closed and empty.
 pub(super) fn run(connection: &Connection, queue: &Queue<Job>) {
     let _last = Last(queue);
+    let mut told = Told::default();
     let (mut was_full, mut gathering) = (false, Duration::ZERO);
     while let Some(jobs) = queue.take(BATCH_MAX, gathering) {
         gathering = match jobs.len() {
@@ -46,11 +48,42 @@ pub(super) fn run(connection: &Connection, queue: &Queue<Job>) {
             make_room(connection);
         }
         let answers = commit(connection, &jobs);
+        match told.news(&answers) {
+            Some(News::Bad(fault)) => tracing::warn!(reason = fault.reason(), "{fault}"),
+            Some(News::Good) => tracing::info!("the record is written again"),
+            None => {}
+        }
         was_full = answers.contains(&Err(Fault::DiskFull.into()));
         for (job, answer) in jobs.into_iter().zip(answers) {
             // Nobody waits there any more: what he asked for is recorded, and he can ask again.
             let _ = job.answer.send(answer);
         }
+    }
+}
+
+/// What the log says of the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum News {
+    Bad(Fault),
+    Good,
+}
+
+/// What it said last.
+#[derive(Default)]
+struct Told(Option<Fault>);
+
+impl Told {
+    fn news(&mut self, answers: &[Result<Done, Refused>]) -> Option<News> {
+        let fault = answers.iter().find_map(|answer| match answer {
+            Err(Refused::Store(fault)) => Some(fault.clone()),
+            _ => None,
+        });
+        let same = self.0.as_ref().map(Fault::reason) == fault.as_ref().map(Fault::reason);
+        if same {
+            return None;
+        }
+        self.0.clone_from(&fault);
+        Some(fault.map_or(News::Good, News::Bad))
     }
 }
 
@@ -100,7 +133,7 @@ mod tests {
         let id = SpiffeId::parse("spiffe://shop.example/orders").unwrap();
         let work = Work::CreateToken {
             token: TokenHash::from_bytes([1; 32]),
-            terms: Terms::new(id, std::time::Duration::from_secs(60), 1).unwrap(),
+            terms: Terms::new(id, Duration::from_secs(60), 1).unwrap(),
             now_s: 1000,
         };
         let (answer, answered) = oneshot::channel();
@@ -127,5 +160,25 @@ mod tests {
             Err(oneshot::error::TryRecvError::Closed)
         );
         assert_eq!(queue.push(Class::Joins, job().0), Err(Fault::Closed));
+    }
+
+    #[test]
+    fn trouble_with_the_disk_is_told_once_and_so_is_its_end() {
+        let mut told = Told::default();
+        let full = || Err(Refused::Store(Fault::DiskFull));
+        let disk = |detail: &str| Fault::Disk {
+            detail: detail.to_owned(),
+        };
+        for (answers, news) in [
+            (vec![Ok(Done::StatementKept)], None),
+            (vec![full(), full()], Some(News::Bad(Fault::DiskFull))),
+            (vec![full()], None),
+            (vec![Err(disk("one").into())], Some(News::Bad(disk("one")))),
+            (vec![Err(disk("another").into())], None),
+            (vec![Err(Refused::TokenTaken)], Some(News::Good)),
+            (vec![Ok(Done::StatementKept)], None),
+        ] {
+            assert_eq!(told.news(&answers), news, "{answers:?}");
+        }
     }
 }
