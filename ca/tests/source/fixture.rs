@@ -247,7 +247,7 @@ fn answered(metrics: &CaMetrics, result: &str) -> u64 {
     let (page, wanted) = (metrics.encode(), format!("result=\"{result}\""));
     let counted = page
         .lines()
-        .filter(|line| line.contains(&wanted) && !line.starts_with('#'))
+        .filter(|line| line.starts_with("countersign_ca_issued_total{") && line.contains(&wanted))
         .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
     counted.sum()
 }
@@ -389,12 +389,12 @@ async fn pass(near: TcpStream, far: TcpStream, metrics: Arc<CaMetrics>, cut: Arc
     there.abort();
 }
 
-/// Resolves when a folder that nobody uses any more keeps this statement: what a killed workload was writing is written
-/// before the folder is free.
+/// Resolves when a state directory keeps this statement.
 pub(crate) async fn is_kept(state: &Path, sequence: u64) {
     let found = || {
-        let kept = identity::StateDir::open(state).ok()?.resume().unwrap()?;
-        Some(kept.statement.statement().sequence())
+        let bytes = std::fs::read(state.join("current/statement")).ok()?;
+        let statement = SignedStatement::from_bytes(&bytes).unwrap();
+        Some(statement.statement().sequence())
     };
     eventually(|| found() == Some(sequence)).await;
 }

@@ -142,8 +142,8 @@ async fn what_the_disk_does_not_take_is_used_told_and_kept_later() {
     );
     std::fs::remove_file(state.join("g-1")).unwrap();
     eventually(|| workload.standing.load().why.is_none()).await;
+    is_kept(&state, newest(&ca).await).await;
     workload.kill().await;
 
-    is_kept(&state, newest(&ca).await).await;
     ca.stop().await;
 }

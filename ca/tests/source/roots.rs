@@ -54,8 +54,8 @@ async fn a_new_root_is_believed_at_once_and_acknowledged_when_it_is_in_force() {
     assert_eq!(says(), Some(held));
     workload.standing.enforces(second.number(), None);
     eventually(|| says() == Some(held + 1)).await;
-    workload.kill().await;
     is_kept(&place.path("state"), held + 1).await;
+    workload.kill().await;
     ca.stop().await;
 }
 
@@ -97,8 +97,8 @@ async fn a_workload_two_statements_behind_recovers_alone() {
     );
     assert_eq!(after.svid().leaf().id, before.svid().leaf().id);
     eventually(|| workload.standing.load().why.is_none()).await;
-    workload.kill().await;
     is_kept(&place.path("state"), held + 2).await;
+    workload.kill().await;
     ca.stop().await;
 }
 
