@@ -23,7 +23,7 @@ use crate::window::Renewals;
 use arc_swap::ArcSwap;
 use config::SpiffeId;
 use config::unit::Rate;
-use identity::{SignedStatement, StatementRefused};
+use identity::{Bundle, SignedStatement, StatementRefused};
 use rustls::ServerConfig;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -269,6 +269,12 @@ impl<L: Ledger> AuthorityServer<L> {
     /// What the clients who watch say that they enforce.
     pub(crate) fn enforced(&self) -> &Enforced {
         &self.enforced
+    }
+
+    /// The roots that the newest statement names; `None` if that cannot be read, which it could when it was kept.
+    pub(crate) fn trusted(&self) -> Option<Bundle> {
+        let newest = signed(&self.state.borrow().statement)?;
+        Some(newest.statement().bundle().clone())
     }
 
     /// What clients should know now.

@@ -68,6 +68,10 @@ fn for_people(status: &Stands) -> String {
             "statement".to_owned(),
             status.statement_sequence.to_string(),
         ],
+        [
+            "revocations".to_owned(),
+            status.revocation_epoch.to_string(),
+        ],
     ];
     rows.extend(status.ends.iter().map(|end| ends(end, status.now_unix_s)));
     rows.push(["streams".to_owned(), streams(status)]);
@@ -98,8 +102,10 @@ fn ends(end: &End, now_s: u64) -> [String; 2] {
 fn streams(status: &Stands) -> String {
     match (status.streams, status.lagging) {
         (0, _) => "none".to_owned(),
-        (streams, 0) => format!("{streams}, all enforce the newest statement"),
-        (streams, lagging) => format!("{streams}, {lagging} not with the newest statement:"),
+        (streams, 0) => format!("{streams}, all with the newest"),
+        (streams, lagging) => {
+            format!("{streams}, {lagging} not with the newest statement and revocations:")
+        }
     }
 }
 
@@ -108,9 +114,9 @@ fn lags(one: &Lagging) -> String {
     if !one.instance.is_empty() {
         text.push_str(&format!(" ({})", printable(&one.instance)));
     }
-    match one.statement_sequence {
-        0 => text.push_str(", has not said what it enforces"),
-        sequence => text.push_str(&format!(", enforces {sequence}")),
+    match (one.statement_sequence, one.revocation_epoch) {
+        (0, 0) => text.push_str(", has not said what it enforces"),
+        (sequence, epoch) => text.push_str(&format!(", enforces {sequence} and {epoch}")),
     }
     if !one.unsupported.is_empty() {
         text.push_str(", cannot: ");

@@ -16,6 +16,7 @@ mod serve;
 mod workload_api;
 mod operators;
 mod readers;
+mod pretenders;
 mod validators;
 mod files;
 mod postgres;

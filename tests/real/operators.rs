@@ -1,28 +1,29 @@
-//! What operators ask of a CA, by the verbs: of one that runs, of one that does not, and of what only pretends to.
+//! What operators ask of a CA, by the verbs: of one that runs and of one that does not.
 
 use crate::support::ca::{Ca, DOMAIN, Home, domain, id};
 use crate::support::process::{Ran, countersign, run};
 use crate::support::sidecar::text;
-use crate::support::workload;
+use crate::support::until;
+use crate::support::workload::{self, Said};
+use api::ca_v1::{Enforced, WatchRequest};
 use ca::store::{Ledger, OperatorRecord};
 use ca::{Algorithm, Authority, Dir, Instance, KeyHash, Leaf, Serial, Validity};
 use identity::Key;
 use rustix::process::{Pid, Signal, getuid, kill_process};
 use serde_json::Value;
 use std::fs::{self, Permissions};
-use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
+use tokio::sync::mpsc;
 
-const ORDERS: &str = "spiffe://shop.example/orders";
+pub(crate) const ORDERS: &str = "spiffe://shop.example/orders";
 
 /// Runs `countersign ca …` beside a home, whose socket the environment names.
-fn verb(home: &Home, line: &str) -> Ran {
+pub(crate) fn verb(home: &Home, line: &str) -> Ran {
     run(countersign()
         .env("COUNTERSIGN_CA_SOCKET", home.path("ca.sock"))
         .current_dir(home.path(""))
@@ -31,7 +32,7 @@ fn verb(home: &Home, line: &str) -> Ran {
 }
 
 /// The same, of which an answer is expected.
-fn answer(home: &Home, line: &str) -> String {
+pub(crate) fn answer(home: &Home, line: &str) -> String {
     let ran = verb(home, line);
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{line}");
     ran.out
@@ -42,7 +43,7 @@ fn json(home: &Home, line: &str) -> Value {
 }
 
 /// The line and the exit code of what went wrong.
-fn wrong(home: &Home, line: &str) -> (Option<i32>, String) {
+pub(crate) fn wrong(home: &Home, line: &str) -> (Option<i32>, String) {
     let ran = verb(home, line);
     assert_eq!(ran.out, "", "{line}");
     assert_eq!(ran.err.lines().count(), 1, "{line}: {}", ran.err);
@@ -288,7 +289,7 @@ fn several_who_issue_from_one_folder_at_once_wait_for_each_other() {
     assert_eq!(json(&home, "list -o json").as_array().unwrap().len(), 4);
 }
 
-fn now_s() -> u64 {
+pub(crate) fn now_s() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     since.as_secs()
 }
@@ -382,6 +383,76 @@ fn a_status_says_how_it_stands_and_exits_with_1_when_a_root_is_past_half_of_its_
         "{}",
         overdue.err
     );
+}
+
+#[tokio::test]
+async fn a_status_names_who_lags_and_whose_key_two_seem_to_hold() {
+    let home = Home::new();
+    let ca = home.serve();
+    let token = answer(&home, &format!("token create --id {ORDERS}"));
+    let key = Key::generate().unwrap();
+    let mut stranger = home.trust.stranger(ca.at("ca")).await.unwrap();
+    let joined = stranger.join(workload::join(token.trim_end(), &key)).await;
+    let joined = home.trust.believed(joined.unwrap().into_inner(), &key);
+    let mut member = home.trust.member(&joined, ca.at("ca")).await.unwrap();
+    let next = Key::generate().unwrap();
+    member.renew(workload::renewal(&next)).await.unwrap();
+    let thief = Key::generate().unwrap();
+    let refused = member.renew(workload::renewal(&thief)).await.unwrap_err();
+    assert_eq!(workload::reason(&refused), "second_successor");
+    let status = json(&home, "status -o json");
+    let newest = status["statement_sequence"].as_u64().unwrap();
+    let (says, said) = mpsc::channel(1);
+    let enforces = |statement_sequence| WatchRequest {
+        instance: "one".into(),
+        enforced: Some(Enforced {
+            statement_sequence,
+            ..Enforced::default()
+        }),
+        ..WatchRequest::default()
+    };
+    says.send(enforces(newest - 1)).await.unwrap();
+    let mut watch = member.watch(Said(said)).await.unwrap().into_inner();
+    assert!(watch.message().await.unwrap().is_some());
+
+    let lagging = until("who lags", async || {
+        let status = json(&home, "status -o json");
+        (status["lagging"] == 1).then_some(status)
+    })
+    .await;
+    let table = answer(&home, "status");
+    says.send(enforces(newest)).await.unwrap();
+    let all = until("nobody lags", async || {
+        let status = json(&home, "status -o json");
+        (status["lagging"] == 0).then_some(status)
+    })
+    .await;
+
+    let named = &lagging["lagging_first"][0];
+    let named = (
+        &named["id"],
+        &named["instance"],
+        &named["statement_sequence"],
+    );
+    assert_eq!(named, (&ORDERS.into(), &"one".into(), &(newest - 1).into()));
+    assert_eq!(
+        (&lagging["streams"], &all["streams"]),
+        (&1.into(), &1.into())
+    );
+    let contested = &all["contested"][0];
+    assert_eq!(contested["serial"], joined.serial());
+    assert_eq!(contested["attempts"], 1);
+    for part in [
+        "streams       1, 1 not with the newest statement and revocations:\n".to_owned(),
+        format!(
+            "              {ORDERS} (one), enforces {} and 0\n",
+            newest - 1
+        ),
+        "contested     1 certificate whose key two seem to hold:\n".to_owned(),
+        format!("              {} of {ORDERS}: renewed as ", joined.serial()),
+    ] {
+        assert!(table.contains(&part), "{part} is not in\n{table}");
+    }
 }
 
 #[test]
@@ -494,108 +565,4 @@ fn a_ca_that_stands_still_is_given_up_in_ten_seconds_and_answers_when_it_goes_on
     assert!((10..15).contains(&took.as_secs()), "{took:?}");
     assert!(!home.path("orders").exists());
     answer(&home, "status");
-}
-
-/// Answers every connection to a socket with these bytes.
-fn pretend(home: &Home, bytes: Vec<u8>) {
-    // The one before may stand there still.
-    let _ = fs::remove_file(home.path("ca.sock"));
-    let listener = UnixListener::bind(home.path("ca.sock")).unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream: UnixStream = stream.unwrap();
-            let mut head = [0; 1024];
-            // Whoever has heard enough goes away.
-            let _ = stream
-                .read(&mut head)
-                .and_then(|_| stream.write_all(&bytes));
-        }
-    });
-}
-
-fn http(status: &str, body: &str) -> Vec<u8> {
-    let length = body.len();
-    format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}").into_bytes()
-}
-
-#[test]
-fn what_answers_and_is_no_ca_ends_a_verb_in_one_printable_line() {
-    let home = Home::new();
-    let unexpected = |why: &str| {
-        format!("ca.sock: unexpected answer: {why}; is this the socket of the CA? look at its log")
-    };
-    let closed = "ca.sock: no answer: the connection was closed; ask as root or as the CA's own user, nobody else is heard, and look at its log";
-    let whole = http("200 OK", "{\"listed\":[],\"next\":null}");
-    let large = "x".repeat(4 * 1024 * 1024 + 1);
-    let refusal = "{\"error\":\"x\",\"message\":\"no: \\u001b[2Jwhy\\nnot; wait\"}";
-    for (bytes, code, expected) in [
-        (Vec::new(), 3, closed.to_owned()),
-        (whole[..whole.len() - 4].to_vec(), 3, closed.to_owned()),
-        (b"SSH-2.0-OpenSSH_9\r\n\r\n".to_vec(), 3, unexpected("it is no HTTP")),
-        (
-            http("200 OK", "hello"),
-            3,
-            "ca.sock: not understood: it is no JSON object; look at both versions".into(),
-        ),
-        (
-            http("200 OK", "{\"listed\":7}"),
-            3,
-            "ca.sock: not understood: `listed` is missing or not of its kind; look at both versions".into(),
-        ),
-        (
-            http("200 OK", "{\"listed\":[],\"next\":\"1.1\"}"),
-            3,
-            unexpected("its list goes on without certificates"),
-        ),
-        (
-            http("200 OK", &large),
-            3,
-            unexpected("it has more than 4194304 bytes"),
-        ),
-        (
-            http("503 Service Unavailable", "no answer within 5 s\nx"),
-            3,
-            unexpected("HTTP 503, no answer within 5 s"),
-        ),
-        (
-            http("403 Forbidden", refusal),
-            1,
-            "no: \\u{1b}[2Jwhy\\nnot; wait".into(),
-        ),
-    ] {
-        let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(60)]).into_owned();
-        pretend(&home, bytes);
-        assert_eq!(wrong(&home, "list"), (Some(code), expected), "{shown}");
-    }
-}
-
-#[test]
-fn a_certificate_that_was_not_asked_for_is_not_written() {
-    let home = Home::new();
-    let other = Home::new();
-    answer(
-        &other,
-        &format!("issue --dir ca --id {ORDERS} --out orders"),
-    );
-    let read = |name: &str| fs::read_to_string(other.path("orders").join(name)).unwrap();
-    let chain = identity::pem::certificates(read("svid.pem").as_bytes()).unwrap();
-    let right = identity::Leaf::parse(&chain[0]).unwrap().serial;
-    for (serial, why) in [
-        ("42", "its certificate is not the one that it speaks of"),
-        (&right, "the private key does not belong to the certificate"),
-    ] {
-        let body = serde_json::json!({
-            "serial": serial, "index": 0, "not_after_unix_s": now_s() + 3600,
-            "chain": read("svid.pem"), "bundle": read("bundle.pem"),
-        });
-        pretend(&home, http("200 OK", &body.to_string()));
-
-        let refused = wrong(&home, &format!("issue --id {ORDERS} --out orders"));
-
-        let expected = format!(
-            "ca.sock: unexpected answer: {why}; is this the socket of the CA? look at its log"
-        );
-        assert_eq!(refused, (Some(3), expected));
-        assert!(!home.path("orders").exists());
-    }
 }

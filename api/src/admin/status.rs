@@ -4,7 +4,7 @@ use super::fields::{Fields, Malformed};
 use super::list::Listed;
 use serde_json::{Value, json};
 
-/// Clients named in a status that do not enforce the newest statement.
+/// Clients named in a status that do not enforce all that is to be enforced.
 pub const LAGGING_MAX: usize = 100;
 /// Certificates named in a status that two seem to hold.
 pub const CONTESTED_MAX: usize = 100;
@@ -20,11 +20,13 @@ pub struct Status {
     pub issued: u64,
     /// The sequence of the newest statement about the roots.
     pub statement_sequence: u64,
+    /// The epoch of the last revocation; 0 if there was none.
+    pub revocation_epoch: u64,
     /// What ends when: its roots, its issuer, its own certificate.
     pub ends: Vec<End>,
     /// How many clients watch.
     pub streams: u64,
-    /// How many of them do not say that they enforce the newest statement.
+    /// How many of them do not say that they enforce the newest statement and the last revocation.
     pub lagging: u64,
     /// The first [`LAGGING_MAX`] of those, by identity and instance.
     pub lagging_first: Vec<Lagging>,
@@ -74,7 +76,7 @@ impl End {
     }
 }
 
-/// A client that watches, and does not say that it enforces the newest statement.
+/// A client that watches, and does not say that it enforces all that is to be enforced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lagging {
     /// Whom its certificate names.
@@ -83,6 +85,8 @@ pub struct Lagging {
     pub instance: String,
     /// The sequence of the statement that it enforces; 0 until it says so.
     pub statement_sequence: u64,
+    /// The epoch of the revocations that it enforces; 0 until it says so.
+    pub revocation_epoch: u64,
     /// What it said that it cannot enforce.
     pub unsupported: Vec<String>,
 }
@@ -91,7 +95,8 @@ impl Lagging {
     fn value(&self) -> Value {
         json!({
             "id": self.id, "instance": self.instance,
-            "statement_sequence": self.statement_sequence, "unsupported": self.unsupported,
+            "statement_sequence": self.statement_sequence, "revocation_epoch": self.revocation_epoch,
+            "unsupported": self.unsupported,
         })
     }
 
@@ -100,6 +105,7 @@ impl Lagging {
             id: fields.text("id")?,
             instance: fields.text("instance")?,
             statement_sequence: fields.number("statement_sequence")?,
+            revocation_epoch: fields.number("revocation_epoch")?,
             unsupported: fields.texts("unsupported")?,
         })
     }
@@ -156,7 +162,7 @@ impl Status {
     pub fn value(&self) -> Value {
         json!({
             "trust_domain": self.trust_domain, "now_unix_s": self.now_unix_s, "issued": self.issued,
-            "statement_sequence": self.statement_sequence,
+            "statement_sequence": self.statement_sequence, "revocation_epoch": self.revocation_epoch,
             "ends": self.ends.iter().map(End::value).collect::<Vec<_>>(),
             "streams": self.streams, "lagging": self.lagging,
             "lagging_first": self.lagging_first.iter().map(Lagging::value).collect::<Vec<_>>(),
@@ -173,6 +179,7 @@ impl Status {
             now_unix_s: fields.number("now_unix_s")?,
             issued: fields.number("issued")?,
             statement_sequence: fields.number("statement_sequence")?,
+            revocation_epoch: fields.number("revocation_epoch")?,
             ends: fields.each("ends", End::from_fields)?,
             streams: fields.number("streams")?,
             lagging: fields.number("lagging")?,

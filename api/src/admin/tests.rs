@@ -21,6 +21,7 @@ fn status(first_to_end: Option<Listed>) -> Status {
         now_unix_s: 1_790_000_000,
         issued: 7,
         statement_sequence: 1_780_000_000,
+        revocation_epoch: 4,
         ends: vec![end(100, 200, true), end(0, 9, false)],
         streams: 3,
         lagging: 1,
@@ -28,6 +29,7 @@ fn status(first_to_end: Option<Listed>) -> Status {
             id: "spiffe://shop.example/ledger".into(),
             instance: String::new(),
             statement_sequence: 0,
+            revocation_epoch: 3,
             unsupported: vec!["revocation_epoch".into(), "x".into()],
         }],
         contested: vec![Contested {

@@ -10,7 +10,7 @@ use crate::text;
 use crate::token::{Terms, Token};
 use api::admin::{IssueCall, IssueMade, TokenCall, TokenMade};
 use config::SpiffeId;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// Makes a join token.
 pub(super) async fn token<L: Ledger>(
@@ -36,7 +36,7 @@ async fn make_token<L: Ledger>(
         .map_err(|refused| Refusal::from(IssueError::from(refused)))?;
     let terms = Terms::new(id.clone(), Duration::from_secs(call.ttl_s), call.uses)?;
     let token = Token::generate()?;
-    let (hash, now) = (token.hash(), SystemTime::now());
+    let (hash, now) = (token.hash(), server.now());
     let created = server.ledger().create_token(hash, terms, now).await?;
     let (uses, ends) = (call.uses, text::date(created.ends_s));
     tracing::info!(uid, %id, token = %hash, uses, ends, "an operator made a join token");
@@ -65,6 +65,7 @@ async fn make_certificate<L: Ledger>(
     let id = SpiffeId::parse(&call.id)?;
     let ttl = call.ttl_s.map(Duration::from_secs);
     let csr = call.csr.as_bytes();
+    let bundle = server.trusted().ok_or(Refused::Statement)?;
     let vouched = server.issue_by_operator(uid, &id, csr, ttl).await?;
     let (leaf, recorded) = (vouched.leaf(), vouched.recorded());
     let not_after_s = leaf.validity().not_after_s;
@@ -75,7 +76,7 @@ async fn make_certificate<L: Ledger>(
         index: recorded.index(),
         not_after_unix_s: not_after_s,
         chain: vouched.chain_pem().to_owned(),
-        bundle: server.in_force().authority.bundle().to_pem(),
+        bundle: bundle.to_pem(),
     })
 }
 

@@ -37,6 +37,8 @@ pub(super) enum Refused {
     Terms(TermsRefused),
     /// No token without randomness.
     Randomness(NoRandomness),
+    /// The newest statement cannot be read.
+    Statement,
     /// A root that is trusted cannot be read.
     Root(SignerUnfit),
     /// As a workload would be refused.
@@ -58,6 +60,7 @@ impl Refused {
             Refused::Place => "place_unknown",
             Refused::Terms(refused) => refused.reason(),
             Refused::Randomness(refused) => refused.reason(),
+            Refused::Statement => "statement_unreadable",
             Refused::Root(unfit) => unfit.reason(),
             Refused::Call(refusal) => refusal.reason(),
             Refused::Cut => "cut_off",
@@ -72,7 +75,9 @@ impl Refused {
                 StatusCode::BAD_REQUEST
             }
             Refused::Terms(_) => StatusCode::BAD_REQUEST,
-            Refused::Randomness(_) | Refused::Root(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Refused::Randomness(_) | Refused::Statement | Refused::Root(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
             Refused::Cut => StatusCode::SERVICE_UNAVAILABLE,
             Refused::Call(refusal) => match refusal.fault() {
                 Fault::Request => StatusCode::BAD_REQUEST,
@@ -123,6 +128,9 @@ impl fmt::Display for Refused {
             }
             Refused::Terms(refused) => refused.fmt(f),
             Refused::Randomness(refused) => refused.fmt(f),
+            Refused::Statement => f.write_str(
+                "the newest statement about the roots cannot be read; restore the record from a backup",
+            ),
             Refused::Root(unfit) => unfit.fmt(f),
             Refused::Call(refusal) => refusal.fmt(f),
             Refused::Cut => f.write_str(

@@ -88,7 +88,7 @@ async fn look<L: Ledger>(
     if request.method() == Method::POST {
         return Err(Refused::Method { wanted: "GET" });
     }
-    let (query, now) = (request.uri().query(), SystemTime::now());
+    let (query, now) = (request.uri().query(), server.now());
     match path {
         "/list" => list(server, query, now).await,
         "/show" => show(server, query).await,
@@ -121,8 +121,7 @@ async fn show<L: Ledger>(
 }
 
 fn bundle<L: Ledger>(server: &AuthorityServer<L>, query: Option<&str>) -> Result<Page, Refused> {
-    let in_force = server.in_force();
-    let bundle = in_force.authority.bundle();
+    let bundle = server.trusted().ok_or(Refused::Statement)?;
     Ok(match BundleCall::from_query(query)? {
         BundleCall::Pem => Page {
             content_type: "application/x-pem-file",
@@ -130,7 +129,7 @@ fn bundle<L: Ledger>(server: &AuthorityServer<L>, query: Option<&str>) -> Result
         },
         BundleCall::Spiffe => {
             let sequence = server.state().statement.sequence;
-            Page::json(spiffe_bundle(bundle, sequence)?)
+            Page::json(spiffe_bundle(&bundle, sequence)?)
         }
     })
 }

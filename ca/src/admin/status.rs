@@ -5,7 +5,7 @@
 
 use super::refused::Refused;
 use super::shown;
-use crate::authority::{Authority, Root};
+use crate::authority::Root;
 use crate::authority_server::AuthorityServer;
 use crate::enforced::Watching;
 use crate::in_force::InForce;
@@ -14,6 +14,7 @@ use crate::store::Ledger;
 use crate::template::Validity;
 use crate::text;
 use api::admin::{CONTESTED_MAX, End, LAGGING_MAX, Lagging, Status};
+use identity::Bundle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What renews itself does so at half of its life. Who sees it a twentieth of its life later sees that it does not.
@@ -29,15 +30,18 @@ pub(super) async fn status<L: Ledger>(
     let first_to_end = ledger.first_to_end(now).await?;
     let contested = ledger.contested(CONTESTED_MAX).await?;
     let in_force = server.in_force();
-    let newest = server.state().statement.sequence;
+    let trusted = server.trusted().ok_or(Refused::Statement)?;
+    let state = server.state();
+    let newest = (state.statement.sequence, state.revocation_epoch);
     let (streams, lagging) = behind(server.watching(), newest);
     let now_s = seconds(now);
     Ok(Status {
         trust_domain: in_force.authority.trust_domain().to_string(),
         now_unix_s: now_s,
         issued: summary.entries,
-        statement_sequence: newest,
-        ends: ends(&in_force, now_s)?,
+        statement_sequence: newest.0,
+        revocation_epoch: newest.1,
+        ends: ends(&in_force, &trusted, now_s)?,
         streams,
         lagging: lagging.len() as u64,
         lagging_first: lagging.into_iter().take(LAGGING_MAX).collect(),
@@ -46,10 +50,14 @@ pub(super) async fn status<L: Ledger>(
     })
 }
 
-/// How many watch, and those who do not say that they enforce the newest statement, by name.
-fn behind(watching: Vec<Watching>, newest: u64) -> (u64, Vec<Lagging>) {
+/// How many watch, and those who do not say that they enforce the newest statement and the last revocation, by name.
+fn behind(watching: Vec<Watching>, (sequence, epoch): (u64, u64)) -> (u64, Vec<Lagging>) {
     let streams = watching.len() as u64;
-    let lags = |one: &Watching| one.statement_sequence < newest || !one.unsupported.is_empty();
+    let lags = |one: &Watching| {
+        one.statement_sequence < sequence
+            || one.revocation_epoch < epoch
+            || !one.unsupported.is_empty()
+    };
     let mut lagging: Vec<Lagging> = watching
         .into_iter()
         .filter(lags)
@@ -57,6 +65,7 @@ fn behind(watching: Vec<Watching>, newest: u64) -> (u64, Vec<Lagging>) {
             id: one.id.to_string(),
             instance: one.instance,
             statement_sequence: one.statement_sequence,
+            revocation_epoch: one.revocation_epoch,
             unsupported: one.unsupported,
         })
         .collect();
@@ -65,7 +74,7 @@ fn behind(watching: Vec<Watching>, newest: u64) -> (u64, Vec<Lagging>) {
 }
 
 /// The CA's own certificate, its issuer, the roots that are trusted.
-fn ends(in_force: &InForce, now_s: u64) -> Result<Vec<End>, SignerUnfit> {
+fn ends(in_force: &InForce, trusted: &Bundle, now_s: u64) -> Result<Vec<End>, SignerUnfit> {
     let (authority, own) = (&in_force.authority, in_force.own.svid().leaf());
     let of_leaf = Validity {
         not_before_s: seconds(own.not_before),
@@ -83,7 +92,7 @@ fn ends(in_force: &InForce, now_s: u64) -> Result<Vec<End>, SignerUnfit> {
             root_is_here && is_in_time(of_issuer, now_s),
         ),
     ];
-    let roots = roots(authority)?;
+    let roots = roots(trusted)?;
     ends.extend(roots.iter().map(|root| {
         let (name, validity) = (text::hex(&root.key().id()), root.validity());
         let has_successor = roots
@@ -94,8 +103,8 @@ fn ends(in_force: &InForce, now_s: u64) -> Result<Vec<End>, SignerUnfit> {
     Ok(ends)
 }
 
-fn roots(authority: &Authority) -> Result<Vec<AuthorityCertificate>, SignerUnfit> {
-    let roots = authority.bundle().roots().iter();
+fn roots(trusted: &Bundle) -> Result<Vec<AuthorityCertificate>, SignerUnfit> {
+    let roots = trusted.roots().iter();
     roots
         .map(|der| AuthorityCertificate::read(der.clone()))
         .collect()
@@ -165,36 +174,44 @@ mod tests {
     }
 
     #[test]
-    fn who_enforces_less_than_the_newest_statement_or_cannot_enforce_something_lags() {
-        let watching = |path: &str, sequence, unsupported: &[&str]| Watching {
+    fn who_enforces_less_than_the_newest_or_cannot_enforce_something_lags() {
+        let watching = |path: &str, enforces: (u64, u64), unsupported: &[&str]| Watching {
             id: SpiffeId::parse(&format!("spiffe://shop.example{path}")).unwrap(),
-            instance: format!("{sequence}"),
-            statement_sequence: sequence,
-            revocation_epoch: 0,
+            instance: String::new(),
+            statement_sequence: enforces.0,
+            revocation_epoch: enforces.1,
             leaf_serial: Vec::new(),
             capabilities: Vec::new(),
             policy_hash: None,
             unsupported: unsupported.iter().map(|&what| what.into()).collect(),
         };
         let all = vec![
-            watching("/orders", 7, &[]),
-            watching("/orders", 6, &[]),
-            watching("/web", 7, &["revocations"]),
-            watching("/ledger", 0, &[]),
-            watching("/orders", 8, &[]),
+            watching("/orders", (7, 2), &[]),
+            watching("/orders", (6, 2), &[]),
+            watching("/web", (7, 2), &["renewals"]),
+            watching("/mail", (7, 1), &[]),
+            watching("/ledger", (0, 0), &[]),
+            watching("/orders", (8, 3), &[]),
         ];
 
-        let (streams, lagging) = behind(all, 7);
+        let (streams, lagging) = behind(all, (7, 2));
 
-        assert_eq!(streams, 5);
+        assert_eq!(streams, 6);
         let seen: Vec<_> = lagging
             .iter()
-            .map(|one| (one.id.as_str(), one.statement_sequence))
+            .map(|one| {
+                (
+                    one.id.as_str(),
+                    one.statement_sequence,
+                    one.revocation_epoch,
+                )
+            })
             .collect();
         let expected = [
-            ("spiffe://shop.example/ledger", 0),
-            ("spiffe://shop.example/orders", 6),
-            ("spiffe://shop.example/web", 7),
+            ("spiffe://shop.example/ledger", 0, 0),
+            ("spiffe://shop.example/mail", 7, 1),
+            ("spiffe://shop.example/orders", 6, 2),
+            ("spiffe://shop.example/web", 7, 2),
         ];
         assert_eq!(seen, expected);
     }
