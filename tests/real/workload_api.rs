@@ -217,3 +217,76 @@ async fn a_sidecar_waits_for_its_agent_says_why_and_outlives_it() {
     .await;
     drop(agent);
 }
+
+/// A file of the example, with the agent's socket where the test has it and free ports.
+fn example(workload: &Workload, name: &str, ports: &[(&str, String)]) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/spire");
+    let mut text = fs::read_to_string(source.join(name)).unwrap();
+    let socket = workload.place.join("agent.sock");
+    let listen = [
+        "15000", "15020", "15021", "15200", "15220", "15221", "15001",
+    ];
+    let free = listen.map(|port| (port, "127.0.0.1:0".to_owned()));
+    for (port, to) in free.iter().chain(ports) {
+        text = text.replace(&format!("127.0.0.1:{port}"), to);
+    }
+    text = text.replace("/run/spire/sockets/agent.sock", socket.to_str().unwrap());
+    let path = workload.place.join(name);
+    fs::write(&path, text).unwrap();
+    path
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs pip spiffe and grpcio: .ci/parts"]
+async fn the_example_for_spire_does_what_it_says() {
+    let web = HttpApp::start().await;
+    let domain = domain();
+    let orders = Workload::new(domain.path(), "orders");
+    let storefront = Workload::new(domain.path(), "storefront");
+    ca(
+        domain.path(),
+        "init --trust-domain partner.example --dir partner",
+    );
+    fs::copy(
+        domain.path().join("partner/bundle.pem"),
+        orders.place.join("partners/partner.example.pem"),
+    )
+    .unwrap();
+    example(&orders, "policy.yaml", &[]);
+    let called = Sidecar::waiting(&example(
+        &orders,
+        "orders.yaml",
+        &[
+            ("8080", web.addr.to_string()),
+            ("15006", "127.0.0.1:0".to_owned()),
+        ],
+    ));
+    // The order does not matter: the sidecar is there first.
+    let _agents = [orders.agent(), storefront.agent()];
+    let at = called.opened("web");
+    let calling = Sidecar::waiting(&example(
+        &storefront,
+        "storefront.yaml",
+        &[("15006", at.to_string())],
+    ));
+    let http = calling.opened("http");
+
+    assert_eq!(ask(http, "GET", "orders", "/orders/7").await.status, 200);
+    assert_eq!(ask(http, "GET", "orders", "/invoices").await.status, 403);
+    let certs = ask(called.at("admin"), "GET", "localhost", "/certs").await;
+    let certs: serde_json::Value = serde_json::from_str(&certs.text()).unwrap();
+    let believed: Vec<&String> = certs["bundles"].as_object().unwrap().keys().collect();
+    assert_eq!(believed, ["partner.example", "shop.example"]);
+
+    // The registration federates no more: what is not sent any more is not believed any more.
+    fs::remove_file(orders.place.join("partners/partner.example.pem")).unwrap();
+    called.said(
+        "trust domain `partner.example` is not believed: the Workload API sends no roots of it",
+    );
+    until("the own trust domain alone", async || {
+        let certs = ask(called.at("admin"), "GET", "localhost", "/certs").await;
+        let certs: serde_json::Value = serde_json::from_str(&certs.text()).ok()?;
+        (certs["bundles"].as_object()?.len() == 1).then_some(())
+    })
+    .await;
+}

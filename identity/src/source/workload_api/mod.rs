@@ -6,8 +6,8 @@
 //!
 //! 1. A message is taken whole or refused whole; what was refused changes nothing, and the old generation keeps serving.
 //! 2. That holds when the agent goes away and when it says that there is no identity any more, too: identities of this kind
-//!    are short, and end with their leaf. (The standard would have them laid down at once, §5.2.1; then an agent that
-//!    restarts and does not know its workloads yet would end them all.)
+//!    are short, and end with their leaf. (The standard would have them laid down at once, §5.2.1; then an agent that lost
+//!    sight of its server would end them all.)
 //! 3. A call that is silent for half of what its leaf had left is made anew; so a stuck agent does not go unseen until the
 //!    leaf ends.
 //! 4. However fast the agent sends, a message is judged once a second at most; an equal one makes no generation.

@@ -59,6 +59,27 @@ fn a_message_that_a_peer_would_believe_is_a_generation() {
     assert_eq!(reason(&good().0), Ok(ORDERS.to_owned()));
 }
 
+/// As SPIRE makes them: more usages than a leaf needs, basicConstraints critical, a subject.
+#[test]
+fn a_certificate_of_spire_s_template_is_taken() {
+    let (mut answer, root) = good();
+    let minted = root.issuer().leaf_with(ORDERS, |draft| {
+        draft.subject = mint::der::name("SPIRE");
+        draft.usages = Some(vec![
+            mint::Usage::DigitalSignature,
+            mint::Usage::KeyEncipherment,
+            mint::Usage::KeyAgreement,
+        ]);
+        draft.basic = Some(mint::Basic {
+            ca: false,
+            path_len: None,
+            critical: true,
+        });
+    });
+    answer.svids = vec![sent(&minted, ORDERS, &root)];
+    assert_eq!(reason(&answer), Ok(ORDERS.to_owned()));
+}
+
 #[test]
 fn of_several_svids_the_first_of_our_trust_domain_is_ours() {
     let (ours, other) = (
