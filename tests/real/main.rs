@@ -13,6 +13,7 @@ mod command;
 mod demo;
 mod ca;
 mod serve;
+mod killed;
 mod workload_api;
 mod operators;
 mod readers;

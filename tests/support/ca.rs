@@ -1,6 +1,6 @@
 //! The real binary as a CA.
 
-use super::process::{Process, countersign};
+use super::process::{Lines, Process, countersign};
 use super::sidecar::{listening, text};
 use super::workload::Trust;
 use ca::store::{Ledger, Store};
@@ -109,23 +109,27 @@ pub struct Ca {
 impl Ca {
     /// Starts it and waits until it says that it has started. Panics with its log if it does not.
     pub fn start(config: &Path) -> Self {
+        let process = Self::begin(config);
+        assert!(
+            started_or_ended(&process.err),
+            "it did not start: {:#?}",
+            process.err.so_far()
+        );
+        Ca { process }
+    }
+
+    /// Only begins to start it.
+    pub fn begin(config: &Path) -> Process {
         let mut command = countersign();
         command
             .args(["--log-format", "json", "ca", "serve", "--config"])
             .arg(config);
-        let process = Process::start(&mut command);
-        process.err.wait_for("the line `started`", |line| {
-            (text(line, "message")? == "started").then_some(())
-        });
-        Ca { process }
+        Process::start(&mut command)
     }
 
     /// Where it listens: `ca`, `metrics` or `health`.
     pub fn at(&self, listener: &str) -> SocketAddr {
-        self.process.err.wait_for(listener, |line| {
-            let (name, address) = listening(line)?;
-            (name == listener).then_some(address)
-        })
+        at(&self.process.err, listener)
     }
 
     /// The first line of its log, past or future, whose message holds `part`.
@@ -134,4 +138,18 @@ impl Ca {
             text(line, "message").filter(|message| message.contains(part))
         })
     }
+}
+
+/// Waits until it says that it has started (true) or ends without having.
+pub fn started_or_ended(log: &Lines) -> bool {
+    let started = |line: &str| (text(line, "message")? == "started").then_some(());
+    log.first_or_end(started).is_some()
+}
+
+/// Where one that has started listens.
+pub fn at(log: &Lines, listener: &str) -> SocketAddr {
+    log.wait_for(listener, |line| {
+        let (name, address) = listening(line)?;
+        (name == listener).then_some(address)
+    })
 }

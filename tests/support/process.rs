@@ -166,6 +166,19 @@ impl Lines {
         )
     }
 
+    /// The first line, past or future, of which `wanted` makes something; `None` if its writers end before.
+    pub fn first_or_end<T>(&self, wanted: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let found = |state: &State| state.lines.iter().find_map(|line| wanted(line));
+        self.wait(
+            "a line or the end",
+            |state| match found(state) {
+                None if state.ended => Some(None),
+                found => found.map(Some),
+            },
+            false,
+        )
+    }
+
     /// Whether its writers all end within that time.
     pub fn ended_within(&self, patience: Duration) -> bool {
         let state = self.0.state.lock().expect("no reader panics");
