@@ -11,6 +11,7 @@ pub(crate) struct Attached {
     /// What it says of itself, and is told.
     pub(crate) standing: Standing,
     running: JoinHandle<()>,
+    released: bool,
 }
 
 impl Attached {
@@ -20,7 +21,21 @@ impl Attached {
             current: source.current(),
             standing: source.standing(),
             running: tokio::spawn(source.run()),
+            released: false,
         }
+    }
+
+    /// Ends it, and waits until it has let go of what it held, such as a state directory. What it gave stays.
+    pub(crate) async fn release(&mut self) {
+        self.running.abort();
+        // That it was aborted is what was wanted.
+        let _ = (&mut self.running).await;
+        self.released = true;
+    }
+
+    /// Whether it was made to let go.
+    pub(crate) fn is_released(&self) -> bool {
+        self.released
     }
 }
 

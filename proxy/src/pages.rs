@@ -68,12 +68,16 @@ impl Pages {
     pub(crate) fn world(&self) -> Option<&Arc<World>> {
         self.world.get()
     }
+    /// What the source of its identity says of itself, and is told.
+    pub(crate) fn standing(&self) -> Standing {
+        self.shown.load().standing.clone()
+    }
     /// How our own identity stands now.
     pub(crate) fn outlook(&self) -> Outlook {
         let leaf = self
             .world()
             .map(|world| world.snapshot().identity.expiry().leaf);
-        Outlook::of(leaf, &self.shown.load().standing.load(), SystemTime::now())
+        Outlook::of(leaf, &self.standing().load(), SystemTime::now())
     }
     /// `/started`, `/ready`, `/live`.
     pub(crate) async fn health(&self, request: &Request) -> Page {
@@ -97,7 +101,7 @@ impl Pages {
     }
     /// `/metrics`. What the source of the identity says is asked for at every scrape.
     pub(crate) fn metrics(&self, request: &Request) -> Page {
-        let state = self.shown.load().standing.load();
+        let state = self.standing().load();
         self.metrics.set_ca_reachable(state.reachable);
         let ahead_s = |skew: identity::Skew| skew.ahead_ms() as f64 / 1000.0;
         self.metrics.set_clock_skew(state.skew.map(ahead_s));

@@ -172,12 +172,17 @@ impl Reload {
         {
             tracing::info!("started");
         }
-        let (path, in_force) = (self.path.clone(), self.wanted.clone());
-        let awaited = self.next.as_ref().map(|next| next.wanted.texts.clone());
-        // A file system that hangs must not stop the thread that serves.
-        let looked = tokio::task::spawn_blocking(move || differing(&path, &in_force, awaited));
-        let outcome = match looked.await {
-            Ok(Look::Differs(read)) => {
+        let mut looked = self.differing().await;
+        if let Some(Look::Differs(read)) = &looked
+            && matches!(**read, Err(StartError::StateHeld(_)))
+            && self.world.is_none()
+        {
+            // What it holds brought nobody an identity yet: who comes after it may have it.
+            self.source.release().await;
+            looked = self.differing().await;
+        }
+        let outcome = match looked {
+            Some(Look::Differs(read)) => {
                 // What was to come is not wanted any more; its source lets go of what the next one may need.
                 self.next = None;
                 match *read {
@@ -185,17 +190,49 @@ impl Reload {
                     Err(error) => Err(error),
                 }
             }
-            Ok(Look::InForce) => {
+            Some(Look::InForce) => {
                 self.next = None;
                 self.refused = None;
-                return;
+                return self.take_back().await;
             }
-            Ok(Look::Awaited) => return,
-            // The process is ending.
-            Err(_) => return,
+            Some(Look::Awaited) | None => return,
         };
         match outcome {
             Ok(()) => self.refused = None,
+            Err(error) => self.tell(&error),
+        }
+    }
+
+    /// What is on disk; `None`: the process is ending.
+    async fn differing(&self) -> Option<Look> {
+        let (path, in_force) = (self.path.clone(), self.wanted.clone());
+        let awaited = self.next.as_ref().map(|next| next.wanted.texts.clone());
+        let released = self.source.is_released();
+        // A file system that hangs must not stop the thread that serves.
+        tokio::task::spawn_blocking(move || differing(&path, &in_force, awaited, released))
+            .await
+            .ok()
+    }
+
+    /// What was released for another configuration is wanted again.
+    async fn take_back(&mut self) {
+        if !self.source.is_released() {
+            return;
+        }
+        let wanted = self.wanted.clone();
+        let opened = tokio::task::spawn_blocking(move || Source::open(&wanted.config.identity));
+        let opened = match opened.await {
+            Ok(opened) => opened.map_err(StartError::Identity),
+            Err(_) => return,
+        };
+        match opened {
+            Ok(source) => {
+                self.source = Attached::start(source);
+                self.pages.show(Shown {
+                    wanted: self.wanted.clone(),
+                    standing: self.source.standing.clone(),
+                });
+            }
             Err(error) => self.tell(&error),
         }
     }
@@ -326,7 +363,7 @@ enum Look {
     Differs(Box<Result<(Wanted, Option<Source>), StartError>>),
 }
 
-fn differing(path: &Path, in_force: &Wanted, awaited: Option<Texts>) -> Look {
+fn differing(path: &Path, in_force: &Wanted, awaited: Option<Texts>, released: bool) -> Look {
     let now = texts(path, in_force.config.policy.as_deref());
     if now.as_ref() == Some(&in_force.texts) {
         return Look::InForce;
@@ -340,7 +377,7 @@ fn differing(path: &Path, in_force: &Wanted, awaited: Option<Texts>) -> Look {
         if wanted == held {
             return Ok(Some((next, None)));
         }
-        if let Some(folder) = shared_state(&wanted.source, &held.source) {
+        if !released && let Some(folder) = shared_state(&wanted.source, &held.source) {
             return Err(StartError::StateHeld(folder));
         }
         let source = Source::open(wanted).map_err(StartError::Identity)?;

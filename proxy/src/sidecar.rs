@@ -108,3 +108,58 @@ impl Drop for Running {
         self.reload.abort();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use identity::source::Enforced;
+
+    fn sha256(text: &str) -> Option<[u8; 32]> {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+        digest.as_ref().try_into().ok()
+    }
+
+    /// What a source acknowledges is what was put into force: both change with it, and not before.
+    #[tokio::test]
+    async fn a_source_hears_which_generation_and_which_policy_are_in_force() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        let root = mint::Authority::root("shop.example");
+        let renew = || {
+            let leaf = root.leaf("spiffe://shop.example/orders");
+            leaf.write_files(folder.path(), &root.bundle_pem());
+        };
+        renew();
+        let free = "{ listen: \"127.0.0.1:0\" }";
+        put(
+            "sidecar.yaml",
+            &format!(
+                "identity: {{ trustDomain: shop.example, files: {{ certificate: svid.pem, key: key.pem, bundle: bundle.pem }} }}\n\
+                 inbound: [{{ name: web, listen: \"127.0.0.1:0\", app: \"127.0.0.1:9\", protocol: http }}]\n\
+                 policy: {{ file: policy.yaml }}\nadmin: {free}\nmetrics: {free}\nhealth: {free}\n\
+                 telemetry: {{ accessLog: {{ format: none }} }}\n"
+            ),
+        );
+        let (first, second) = ("rules: []\n", "rules: []\n# mended\n");
+        put("policy.yaml", first);
+        let running = start(&folder.path().join("sidecar.yaml")).await.unwrap();
+        let standing = running.pages.standing();
+        let mut seen = Enforced {
+            generation: 1,
+            policy_sha256: sha256(first),
+        };
+        assert_eq!(standing.enforced(), Some(seen));
+
+        put("policy.yaml", second);
+        let told = standing.enforced_other_than(Some(seen)).await;
+        seen.policy_sha256 = sha256(second);
+        assert_eq!(told, seen);
+
+        renew();
+        let told = standing.enforced_other_than(Some(seen)).await;
+        seen.generation = 2;
+        assert_eq!(told, seen);
+        assert_eq!(running.generation(), 3);
+    }
+}

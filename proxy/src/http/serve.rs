@@ -78,6 +78,10 @@ const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 /// Streams that were reset before we accepted them (CVE-2023-44487).
 const PENDING_RESETS_MAX: usize = 20;
 
+/// So long before an identity on it ends, a connection is asked to end. Callers stop using it a second earlier still, and nobody
+/// who goes by a clock half as wrong meets a connection that its server is just closing.
+const ENDING: Duration = Duration::from_secs(1);
+
 /// What bounds a connection.
 pub(crate) struct Bounds<'a> {
     /// The configured limits.
@@ -138,8 +142,10 @@ pub(crate) async fn serve<I, S>(
 
 async fn drive(connection: impl Graceful, facts: &Facts, bounds: Bounds<'_>) {
     let Bounds { limits, ends, stop } = bounds;
+    let began = SystemTime::now();
+    let ends = ends.map(|end| Ends::of(end, limits.after_expiry, began));
     let mut connection = pin!(connection);
-    let first = until(ends, limits, limits.head.min(limits.idle));
+    let first = until(ends, limits.head.min(limits.idle));
     let mut look = pin!(tokio::time::sleep(first));
     let mut ending = false;
     loop {
@@ -160,7 +166,7 @@ async fn drive(connection: impl Graceful, facts: &Facts, bounds: Bounds<'_>) {
                 Verdict::End => {
                     ending = true;
                     connection.as_mut().end();
-                    look.as_mut().reset(Instant::now() + until(ends, limits, limits.head));
+                    look.as_mut().reset(Instant::now() + until(ends, limits.head));
                 }
                 Verdict::Cut => return,
             }
@@ -174,10 +180,10 @@ enum Verdict {
     Cut,
 }
 
-fn verdict(facts: &Facts, limits: &Limits, ends: Option<SystemTime>, ending: bool) -> Verdict {
+fn verdict(facts: &Facts, limits: &Limits, ends: Option<Ends>, ending: bool) -> Verdict {
     let now = SystemTime::now();
-    let ended = ends.is_some_and(|ends| ends <= now);
-    if cut_at(ends, limits).is_some_and(|cut_at| cut_at <= now) {
+    let ended = ends.is_some_and(|ends| ends.ask <= now);
+    if ends.is_some_and(|ends| ends.cut.is_some_and(|cut| cut <= now)) {
         facts.certificate_ended();
         return Verdict::Cut;
     }
@@ -190,21 +196,40 @@ fn verdict(facts: &Facts, limits: &Limits, ends: Option<SystemTime>, ending: boo
         Watch::Idle if ending => Verdict::Cut,
         Watch::Idle => Verdict::End,
         Watch::LookAgain(_) if ended && !ending => Verdict::End,
-        Watch::LookAgain(after) => Verdict::LookAgain(until(ends, limits, after)),
+        Watch::LookAgain(after) => Verdict::LookAgain(until(ends, after)),
     }
-}
-
-fn cut_at(ends: Option<SystemTime>, limits: &Limits) -> Option<SystemTime> {
-    clock::cut_at(ends?, limits.after_expiry)
 }
 
 /// At most so long; where identities end, no longer than until the next thing happens because of that, nor than the wall
 /// clock may go unseen.
-fn until(ends: Option<SystemTime>, limits: &Limits, at_most: Duration) -> Duration {
+fn until(ends: Option<Ends>, at_most: Duration) -> Duration {
     let now = SystemTime::now();
-    let waits = [ends, cut_at(ends, limits)].into_iter().flatten();
-    let next = waits.filter_map(|moment| clock::wait(moment, now)).min();
+    let moments = ends.into_iter().flat_map(|ends| [Some(ends.ask), ends.cut]);
+    let next = moments
+        .flatten()
+        .filter_map(|moment| clock::wait(moment, now))
+        .min();
     next.map_or(at_most, |next| next.min(at_most))
+}
+
+/// What an identity that ends does to its connection, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ends {
+    /// It is asked to end after what is in flight.
+    ask: SystemTime,
+    /// What is still in flight is cut; `None`: never.
+    cut: Option<SystemTime>,
+}
+
+impl Ends {
+    /// Of an identity that ends then, on a connection that began at `began`: one that was made so late has its time.
+    fn of(end: SystemTime, after_expiry: Duration, began: SystemTime) -> Self {
+        let early = end.checked_sub(ENDING).filter(|early| *early > began);
+        Self {
+            ask: early.unwrap_or(end),
+            cut: clock::cut_at(end, after_expiry),
+        }
+    }
 }
 
 /// What hyper refused by itself: counted, since no exchange came of it.
@@ -218,4 +243,27 @@ fn told(facts: &Facts, error: &hyper::Error) {
     };
     facts.metrics.refused_head(reason);
     tracing::debug!(listener = &*facts.listener, %error, "refused a head");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_asked_to_end_a_second_early_unless_it_only_just_began() {
+        let at = |ms| SystemTime::UNIX_EPOCH + Duration::from_millis(ms);
+        for (end_ms, began_ms, asked_ms) in [
+            (10_000, 0, 9_000),
+            (10_000, 8_999, 9_000),
+            (10_000, 9_000, 10_000),
+            (10_000, 9_999, 10_000),
+        ] {
+            let ends = Ends::of(at(end_ms), Duration::from_secs(5), at(began_ms));
+            let wanted = Ends {
+                ask: at(asked_ms),
+                cut: Some(at(end_ms + 5_000)),
+            };
+            assert_eq!(ends, wanted, "{end_ms} {began_ms}");
+        }
+    }
 }
