@@ -15,6 +15,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
@@ -543,6 +544,63 @@ fn where_no_ca_can_be_asked_every_verb_says_so_and_exits_with_3() {
         check(line, "nobody listens there", instead);
     }
     assert!(!home.path("token").exists() && !home.path("orders").exists());
+}
+
+#[test]
+fn what_was_answered_before_kill_9_is_recorded_and_what_was_not_left_no_files() {
+    let home = Home::new();
+    let mut ca = home.serve();
+    let issued = AtomicUsize::new(0);
+
+    let runs: Vec<(String, Ran)> = thread::scope(|scope| {
+        let (home, issued) = (&home, &issued);
+        let operators: Vec<_> = (0..4)
+            .map(|operator| {
+                scope.spawn(move || {
+                    let issue = |at: usize| {
+                        let out = format!("out-{operator}-{at}");
+                        let ran = verb(home, &format!("issue --id {ORDERS} --out {out}"));
+                        issued.fetch_add(1, Ordering::Relaxed);
+                        (out, ran)
+                    };
+                    // The first that is not answered is the last.
+                    let mut runs = Vec::new();
+                    while runs
+                        .last()
+                        .is_none_or(|(_, ran): &(_, Ran)| ran.code == Some(0))
+                    {
+                        runs.push(issue(runs.len()));
+                    }
+                    runs
+                })
+            })
+            .collect();
+        while issued.load(Ordering::Relaxed) < 20 {
+            thread::yield_now();
+        }
+        ca.process.kill();
+        let runs = operators.into_iter().map(|it| it.join().unwrap());
+        runs.flatten().collect()
+    });
+
+    let _ca = home.serve();
+    let (mut answered, mut unanswered) = (0, 0);
+    for (out, ran) in &runs {
+        match ran.code {
+            Some(0) => {
+                answered += 1;
+                let serial = ran.out.lines().nth(1).unwrap().replace("serial  ", "");
+                answer(&home, &format!("show {serial}"));
+            }
+            code => {
+                unanswered += 1;
+                assert_eq!((code, ran.err.lines().count()), (Some(3), 1), "{}", ran.err);
+                assert!(!home.path(out).exists(), "{out}");
+            }
+        }
+    }
+    assert!(answered >= 20 - 4, "{answered}");
+    assert_eq!(unanswered, 4);
 }
 
 #[test]
