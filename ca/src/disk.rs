@@ -7,7 +7,7 @@ use std::fmt;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{
-    DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, symlink,
+    DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown, fchown, symlink,
 };
 use std::path::{Path, PathBuf};
 
@@ -117,6 +117,22 @@ pub(crate) fn sync(folder: &Path) -> Result<(), DiskError> {
         folder,
         File::open(folder).and_then(|folder| folder.sync_all()),
     )
+}
+
+/// Leaves a folder and its files to whom another folder belongs, so that root can work in what somebody else reads. Who is not
+/// root cannot give files away; they stay ours then, which exposes nothing.
+pub(crate) fn leave_to_owner(folder: &Path, of: &Path) -> Result<(), DiskError> {
+    let owner = on("read", of, fs::metadata(of))?;
+    let leave = |path: &Path| match chown(path, Some(owner.uid()), Some(owner.gid())) {
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
+            on("given to its owner", path, Err(error))
+        }
+        _ => Ok(()),
+    };
+    for file in on("read", folder, fs::read_dir(folder))? {
+        leave(&on("read", folder, file)?.path())?;
+    }
+    leave(folder)
 }
 
 /// Keeps other processes of ours out of a folder until dropped.

@@ -368,6 +368,25 @@ fn renewed_files_belong_to_whom_the_folder_belongs() {
 }
 
 #[test]
+fn the_next_issuer_belongs_to_whom_the_cas_folder_belongs() {
+    let place = TempDir::new().unwrap();
+    let dir = created(&place);
+    // Only root can give a folder away; for others it stays their own, which holds as well.
+    let _ = chown(dir.path(), Some(65_534), Some(65_534));
+    let owner = fs::metadata(dir.path()).unwrap();
+
+    let (_, renewal) = dir.authority_renewed(at(BORN_S + 5 * DAY_S)).unwrap();
+
+    assert_eq!(renewal, Renewal::Renewed);
+    for name in ["issuer/", "issuer/key.pem", "issuer/cert.pem"] {
+        let file = fs::metadata(dir.path().join(name)).unwrap();
+        let belongs = (file.uid(), file.gid());
+        assert_eq!(belongs, (owner.uid(), owner.gid()), "{name}");
+    }
+    assert_eq!(mode(&dir.path().join("issuer/key.pem")), 0o600);
+}
+
+#[test]
 fn the_issuer_is_renewed_at_half_life_and_never_outlives_the_root() {
     let root_end_s = BORN_S + ROOT_LIFE_S;
     // Issued at `BORN_S` and backdated 60 s, the first issuer is half way through 30 s before half of seven days.
