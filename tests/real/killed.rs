@@ -371,7 +371,7 @@ async fn check(store: &Store, said: &Said) {
 }
 
 /// Every entry, after its index, serial and hash were checked.
-async fn whole_record(store: &Store) -> Vec<Entry> {
+pub(crate) async fn whole_record(store: &Store) -> Vec<Entry> {
     let (mut entries, mut running, mut serials) = (Vec::new(), [0; 32], HashSet::new());
     loop {
         let page = store.entries(entries.len() as u64, LIST_MAX).await.unwrap();

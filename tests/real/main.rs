@@ -14,6 +14,7 @@ mod demo;
 mod ca;
 mod serve;
 mod killed;
+mod full;
 mod workload_api;
 mod operators;
 mod readers;

@@ -120,6 +120,7 @@ impl Trust {
 }
 
 /// Who has a certificate.
+#[derive(Debug)]
 pub struct Member {
     chain: Vec<CertificateDer<'static>>,
     key: Key,
