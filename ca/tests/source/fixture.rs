@@ -215,6 +215,11 @@ impl Ca {
         answered(&self.metrics, result)
     }
 
+    /// How many connections were opened to it.
+    pub(crate) fn connected(&self) -> u64 {
+        counted(&self.metrics, "countersign_handshakes_total{", "ok")
+    }
+
     pub(crate) async fn stop(self) {
         assert_eq!(self.drain.start_and_wait(PATIENCE).await, 0);
     }
@@ -244,10 +249,14 @@ fn issued(metrics: &CaMetrics) -> u64 {
 }
 
 fn answered(metrics: &CaMetrics, result: &str) -> u64 {
+    counted(metrics, "countersign_ca_issued_total{", result)
+}
+
+fn counted(metrics: &CaMetrics, name: &str, result: &str) -> u64 {
     let (page, wanted) = (metrics.encode(), format!("result=\"{result}\""));
     let counted = page
         .lines()
-        .filter(|line| line.starts_with("countersign_ca_issued_total{") && line.contains(&wanted))
+        .filter(|line| line.starts_with(name) && line.contains(&wanted))
         .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
     counted.sum()
 }

@@ -26,6 +26,8 @@ async fn short_leaves_follow_each_other_and_so_do_their_streams() {
     }
 
     assert!(workload.standing.load().why.is_none());
+    // One for the statements, one to join, and for each certificate one to watch, on which the next one is asked for.
+    eventually(|| ca.connected() == 5).await;
     workload.kill().await;
     ca.stop().await;
 }

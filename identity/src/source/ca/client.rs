@@ -27,9 +27,12 @@ use api::ca_v1::join_request::Evidence;
 use api::proof;
 use std::cmp::Ordering;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering as Atomic};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::Mutex as Waiting;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 /// What this client enforces of what a CA can ask for.
 pub(super) fn capabilities() -> Vec<String> {
@@ -42,6 +45,8 @@ pub(super) struct Client {
     pub(super) dial: Dial,
     pub(super) first_contact: FirstContact,
     pub(super) join_token: PathBuf,
+    /// Whether it was told that others may read it.
+    pub(super) told_of_readers: AtomicBool,
     /// `None`: nothing outlives this process.
     pub(super) state: Option<Arc<Mutex<StateDir>>>,
     pub(super) instance: String,
@@ -49,6 +54,27 @@ pub(super) struct Client {
     pub(super) held: Held,
     pub(super) report: Report,
     pub(super) pending: Waiting<Pending>,
+    pub(super) line: Line,
+}
+
+/// How long a connection that stands may take for a renewal before another one is opened.
+const LINE_WITHIN: Duration = Duration::from_secs(3);
+
+/// The connection that watches, with the serial of the certificate that opened it.
+#[derive(Debug, Default)]
+pub(super) struct Line(Mutex<Option<(String, Ca)>>);
+
+impl Line {
+    /// Stands until something else is put here.
+    pub(super) fn put(&self, line: Option<(String, Ca)>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = line;
+    }
+
+    fn of(&self, serial: &str) -> Option<Ca> {
+        let line = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (opened_with, ca) = line.as_ref()?;
+        (opened_with == serial).then(|| ca.clone())
+    }
 }
 
 /// The key of a request that is not answered yet.
@@ -127,10 +153,25 @@ impl Client {
         }
     }
 
+    /// Over the connection that watches with this certificate, if there is one: that saves a handshake on both sides. One that
+    /// does not answer soon may be dead, and costs nothing: the same request goes over another.
     async fn renew_by_certificate(&self, member: &Member) -> Result<(), Failed> {
-        let mut ca = self.ca(Some(&member.svid)).await?;
         let key = self.key().await?;
         let request = self.renew_request(&key, member, None)?;
+        let sent_unix_ms = self.clock.unix_ms();
+        if let Some(mut ca) = self.line.of(member.serial()) {
+            let answer = timeout(LINE_WITHIN, ca.renew(request.clone())).await;
+            match answer {
+                Ok(Ok(reply)) => {
+                    return self
+                        .take(&mut ca, reply, key, sent_unix_ms, Some(member))
+                        .await;
+                }
+                Ok(Err(failed)) if failed.reached() == Some(true) => return Err(failed),
+                Ok(Err(_)) | Err(_) => {}
+            }
+        }
+        let mut ca = self.ca(Some(&member.svid)).await?;
         let sent_unix_ms = self.clock.unix_ms();
         let reply = ca.renew(request).await?;
         self.take(&mut ca, reply, key, sent_unix_ms, Some(member))
@@ -327,7 +368,9 @@ impl Client {
         let token = spawn_blocking(move || JoinToken::read(&path))
             .await
             .map_err(|_| Failed::Interrupted)??;
-        if let Readers::Others { mode } = token.readers() {
+        if let Readers::Others { mode } = token.readers()
+            && !self.told_of_readers.swap(true, Atomic::Relaxed)
+        {
             tracing::warn!(
                 path = shown,
                 "others may read the join token: its mode is {mode:04o}"

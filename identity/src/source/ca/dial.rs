@@ -32,6 +32,8 @@ use tonic::{Response, Status, Streaming};
 
 /// The name and the port, a connection and a handshake, each: a CA farther away than this is none.
 const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
+/// Addresses of its name that are tried.
+const ADDRESSES_MAX: usize = 8;
 /// A call: a CA under load answers late, and one that answers later is asked again anyway.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
 /// After this long without a word on an open stream the CA is asked whether it is still there, and has as long to say so.
@@ -114,7 +116,7 @@ impl Dial {
             .await?
             .map_err(not_found)?;
         let mut failed = not_found(io::Error::other("its name has no address"));
-        for address in found {
+        for address in found.take(ADDRESSES_MAX) {
             let connected = TcpStream::connect(address);
             match self
                 .within(CONNECTED_WITHIN, "the connection", connected)

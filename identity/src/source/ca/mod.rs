@@ -47,13 +47,14 @@ use super::files;
 use super::standing::Standing;
 use crate::state::new_instance;
 use crate::{Current, FirstContact, Kept, StateDir};
-use client::{Client, Pending};
+use client::{Client, Line, Pending};
 use config::sidecar::{Ca, Federated, FirstContact as Trusted, State};
 use config::{Address, SpiffeId, TrustDomain};
 use dial::Dial;
 use held::Held;
 use report::{About, Report};
 use std::future::pending;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 /// A client of the CA that has not begun yet.
@@ -99,11 +100,13 @@ impl CaSource {
             dial: Dial::new(host, *port, name, clock.clone()).map_err(CaSourceError::Tls)?,
             first_contact,
             join_token: ca.join_token.clone(),
+            told_of_readers: AtomicBool::new(false),
             state: found.state,
             instance: found.instance,
             held: Held::new(upkeep::read(federated).map_err(CaSourceError::Files)?),
             report: Report::default(),
             pending: tokio::sync::Mutex::new(found.pending),
+            line: Line::default(),
             clock,
         };
         if let Some(kept) = found.kept {

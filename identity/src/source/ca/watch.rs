@@ -113,7 +113,13 @@ struct Watch<'a> {
 impl<'a> Watch<'a> {
     async fn run(client: &'a Client, member: &'a Member) -> Ended {
         match Self::open(client, member).await {
-            Ok((watch, stream)) => watch.go_on(stream).await.unwrap_or_else(Ended::Failed),
+            Ok((watch, stream)) => {
+                let line = (member.serial().to_owned(), watch.ca.clone());
+                client.line.put(Some(line));
+                let ended = watch.go_on(stream).await.unwrap_or_else(Ended::Failed);
+                client.line.put(None);
+                ended
+            }
             Err(why) => Ended::Failed(why),
         }
     }
