@@ -18,6 +18,7 @@ use crate::refusal::Refusal;
 use crate::revocation::{Mark, Revocations, Revoked};
 use crate::server_error::ServerError;
 use crate::store::{self, Ledger, StoredStatement};
+use crate::template::Serial;
 use crate::turns::Turns;
 use crate::window::Renewals;
 use arc_swap::ArcSwap;
@@ -37,6 +38,13 @@ const ATTEMPTS_MAX: usize = 256;
 const PROOFS_MAX: usize = 256;
 /// Joins under way at a time, of those whose token admits: each waits for the disk, and the disk takes them together.
 const JOINS_MAX: usize = 256;
+
+/// Renewals of one certificate: its one successor, and as many repetitions as a client needs whose line is bad and whose
+/// certificate lives ten seconds. Each is kept for ever.
+const PER_CERTIFICATE: Rate = Rate {
+    times: 60,
+    per: Duration::from_secs(60),
+};
 
 /// What this CA grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +76,7 @@ pub struct AuthorityServer<L> {
     pub(crate) joins: Semaphore,
     pub(crate) turns: Turns,
     pub(crate) identities: Meter<SpiffeId>,
+    pub(crate) successors: Meter<Serial>,
     pub(crate) failures: Failures,
     enforced: Enforced,
     metrics: Arc<CaMetrics>,
@@ -144,6 +153,7 @@ impl<L: Ledger> AuthorityServer<L> {
             joins: Semaphore::new(JOINS_MAX),
             turns: Turns::begin().map_err(ServerError::Threads)?,
             identities: Meter::new(grants.per_identity),
+            successors: Meter::new(PER_CERTIFICATE),
             failures: Failures::new(grants.per_source),
             enforced: Enforced::default(),
             metrics,
@@ -193,25 +203,6 @@ impl<L: Ledger> AuthorityServer<L> {
         self.in_force.load().ends()
     }
 
-    /// Marks something as revoked: nothing more is issued for it, its calls are refused and its streams end. Says the epoch of
-    /// the mark once it is kept; the same one again is no error.
-    pub async fn revoke(&self, what: Revoked) -> Result<u64, store::Refused> {
-        let now = self.now();
-        let epoch = self.ledger.revoke(what.clone(), now).await?;
-        let mark = Mark {
-            epoch,
-            what,
-            at_s: unix_s(now),
-        };
-        let mut revoked = self.revoked.write().unwrap_or_else(PoisonError::into_inner);
-        revoked.take([mark]);
-        let epoch_now = revoked.epoch();
-        drop(revoked);
-        self.state
-            .send_modify(|state| state.revocation_epoch = state.revocation_epoch.max(epoch_now));
-        Ok(epoch)
-    }
-
     /// Asks everybody who watches to renew what was issued until now, spread so that they do not come at once. Says by when
     /// they will have; who comes back later is asked then.
     pub fn ask_renewals(&self) -> SystemTime {
@@ -220,22 +211,6 @@ impl<L: Ledger> AuthorityServer<L> {
         self.state
             .send_modify(|state| until = state.renewals.ask(clients, now));
         until
-    }
-
-    /// Takes the next statement about the roots, if those who hold the present one will believe it, and tells it to all.
-    pub async fn append_statement(&self, next: &SignedStatement) -> Result<(), ServerError> {
-        let _in_order = self.stating.lock().await;
-        let held = self.state.borrow().statement.clone();
-        let held = signed(&held).ok_or(StatementRefused::Encoding)?;
-        identity::walk(&held, std::slice::from_ref(next))?;
-        if next.statement().sequence() <= held.statement().sequence() {
-            return Ok(()); // the very same one again: anything else was refused
-        }
-        let kept = stored(next);
-        self.ledger.append_statement(kept.clone()).await?;
-        self.state
-            .send_modify(|state| state.statement = Arc::new(kept));
-        Ok(())
     }
 
     /// What to shake hands with now.
@@ -307,6 +282,60 @@ impl<L: Ledger> AuthorityServer<L> {
         self.revoked()
             .refuse(leaf.serial, leaf.key_hash(), &caller.peer.id)?;
         Ok(caller)
+    }
+}
+
+impl<L: Ledger + 'static> AuthorityServer<L> {
+    /// Marks something as revoked: nothing more is issued for it, its calls are refused and its streams end. Says the epoch of
+    /// the mark once it is kept; the same one again is no error. What has begun is done to its end, whoever stops waiting: a
+    /// mark that is kept and does not hold here would be worse than none.
+    pub async fn revoke(self: &Arc<Self>, what: Revoked) -> Result<u64, store::Refused> {
+        let server = Arc::clone(self);
+        let marked = tokio::spawn(async move { server.mark(what).await }).await;
+        marked.unwrap_or(Err(store::Fault::Closed.into()))
+    }
+
+    async fn mark(&self, what: Revoked) -> Result<u64, store::Refused> {
+        let now = self.now();
+        let epoch = self.ledger.revoke(what.clone(), now).await?;
+        let mark = Mark {
+            epoch,
+            what,
+            at_s: unix_s(now),
+        };
+        let mut revoked = self.revoked.write().unwrap_or_else(PoisonError::into_inner);
+        revoked.take([mark]);
+        let newest = revoked.epoch();
+        drop(revoked);
+        self.state
+            .send_modify(|state| state.revocation_epoch = state.revocation_epoch.max(newest));
+        Ok(epoch)
+    }
+
+    /// Takes the next statement about the roots, if those who hold the present one will believe it, and tells it to all. What
+    /// has begun is done to its end, as with [`AuthorityServer::revoke`].
+    pub async fn append_statement(
+        self: &Arc<Self>,
+        next: &SignedStatement,
+    ) -> Result<(), ServerError> {
+        let (server, next) = (Arc::clone(self), next.clone());
+        let kept = tokio::spawn(async move { server.state_next(&next).await }).await;
+        kept.unwrap_or_else(|_| Err(store::Refused::from(store::Fault::Closed).into()))
+    }
+
+    async fn state_next(&self, next: &SignedStatement) -> Result<(), ServerError> {
+        let _in_order = self.stating.lock().await;
+        let held = self.state.borrow().statement.clone();
+        let held = signed(&held).ok_or(StatementRefused::Encoding)?;
+        identity::walk(&held, std::slice::from_ref(next))?;
+        if next.statement().sequence() <= held.statement().sequence() {
+            return Ok(()); // the very same one again: anything else was refused
+        }
+        let kept = stored(next);
+        self.ledger.append_statement(kept.clone()).await?;
+        self.state
+            .send_modify(|state| state.statement = Arc::new(kept));
+        Ok(())
     }
 }
 

@@ -212,6 +212,8 @@ impl<L: Ledger> AuthorityServer<L> {
         let grant = grant.map_err(IssueError::from)?;
         if let Some((serial, key)) = attested.parent() {
             self.revoked().refuse(serial, key, grant.id())?;
+            let taken = self.successors.take(&serial, Instant::now());
+            taken.map_err(|retry| Refusal::Successors { serial, retry })?;
         }
         let work = {
             let (in_force, csr) = (Arc::clone(&in_force), asked.csr);

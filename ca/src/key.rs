@@ -200,3 +200,24 @@ fn rsa(key: &[u8]) -> Option<Result<KeyType, KeyRefused>> {
     }
     Some(Ok(KeyType::Rsa { bits }))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_key_of_every_kind_verifies_what_it_signed_and_nothing_else() {
+        for key in [mint::Key::p256(), mint::Key::p384(), mint::Key::rsa()] {
+            let public = PublicKey::from_spki(&key.spki()).unwrap();
+            let signature = key.sign(b"this");
+
+            assert!(public.verifies(b"this", &signature), "{public:?}");
+            assert!(!public.verifies(b"that", &signature));
+            assert!(!public.verifies(b"this", &signature[1..]));
+            assert!(!public.verifies(b"this", &[]));
+            let other = PublicKey::from_spki(&mint::Key::p256().spki()).unwrap();
+            assert!(!other.verifies(b"this", &signature));
+        }
+    }
+}

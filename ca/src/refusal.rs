@@ -6,6 +6,7 @@ use crate::proof::ProofRefused;
 use crate::record::InstanceRefused;
 use crate::revocation::Revoked;
 use crate::store;
+use crate::template::Serial;
 use crate::token::TokenMalformed;
 use api::bounds::OutOfBounds;
 use config::SpiffeId;
@@ -34,6 +35,13 @@ pub enum Refusal {
     Identity {
         /// Which one.
         id: SpiffeId,
+        /// When the next one is heard.
+        retry: Duration,
+    },
+    /// Too many renewals of this certificate.
+    Successors {
+        /// Which one.
+        serial: Serial,
         /// When the next one is heard.
         retry: Duration,
     },
@@ -93,6 +101,7 @@ impl Refusal {
             Refusal::ForeignSerial => "foreign_serial",
             Refusal::Source { .. } => "source_limit",
             Refusal::Identity { .. } => "identity_limit",
+            Refusal::Successors { .. } => "certificate_limit",
             Refusal::Joins => "joins_full",
             Refusal::NoEvidence => "no_evidence",
             Refusal::Proofs => "proofs_full",
@@ -119,7 +128,9 @@ impl Refusal {
             Refusal::Proof(refused) if refused.is_denied() => Fault::Denied,
             Refusal::Proof(_) => Fault::Unauthenticated,
             Refusal::ForeignSerial | Refusal::Revoked(_) => Fault::Denied,
-            Refusal::Source { .. } | Refusal::Identity { .. } => Fault::TooMuch,
+            Refusal::Source { .. } | Refusal::Identity { .. } | Refusal::Successors { .. } => {
+                Fault::TooMuch
+            }
             Refusal::Joins
             | Refusal::Proofs
             | Refusal::Crowded
@@ -150,7 +161,9 @@ impl Refusal {
     /// How long to wait, where that helps and is known.
     pub fn retry(&self) -> Option<Duration> {
         match self {
-            Refusal::Source { retry } | Refusal::Identity { retry, .. } => Some(*retry),
+            Refusal::Source { retry }
+            | Refusal::Identity { retry, .. }
+            | Refusal::Successors { retry, .. } => Some(*retry),
             Refusal::Joins | Refusal::Proofs | Refusal::Crowded => Some(Duration::from_secs(1)),
             _ => None,
         }
@@ -180,6 +193,11 @@ impl fmt::Display for Refusal {
             Refusal::Identity { id, retry } => write!(
                 f,
                 "{id} is not issued: it joined too often; try again in {} ms, and keep the state directory between restarts",
+                retry.as_millis()
+            ),
+            Refusal::Successors { serial, retry } => write!(
+                f,
+                "certificate {serial} is not renewed: that was asked for too often; try again in {} ms",
                 retry.as_millis()
             ),
             Refusal::Joins => {

@@ -2,6 +2,7 @@
 
 use crate::fixture::*;
 use api::ca_v1::RenewRequest;
+use countersign_ca::store::Ledger;
 use countersign_ca::{AuthorityCertificate, Revoked};
 use identity::{Key, Svid};
 use mint::{Draft, San};
@@ -299,6 +300,33 @@ async fn bad_joins_from_an_address_do_not_keep_out_who_proves_a_key_there() {
     assert_eq!(last, "source_limit");
     assert!(renewed.is_ok(), "{renewed:?}");
     drop(client);
+    ca.stop().await;
+}
+
+#[tokio::test]
+async fn who_repeats_a_renewal_without_end_is_slowed_down_and_others_are_not() {
+    let folder = made();
+    let ca = Ca::start(folder.path()).await;
+    let mut client = ca.client(Some(ca.member("/orders").await)).await;
+    let mut other = ca.client(Some(ca.member("/ledger").await)).await;
+    let request = renew_request(&key());
+
+    let mut slowed = None;
+    for _ in 0..100 {
+        if let Err(status) = client.renew(request.clone()).await {
+            slowed = Some(status);
+        }
+    }
+    let elsewhere = other.renew(renew_request(&key())).await;
+
+    let slowed = slowed.expect("a hundred renewals of one certificate in a moment");
+    assert_eq!(slowed.code(), Code::ResourceExhausted);
+    assert_eq!(reason(&slowed), "certificate_limit");
+    assert!(api::refusal::wait(&slowed) <= Some(Duration::from_secs(1)));
+    assert!(elsewhere.is_ok(), "{elsewhere:?}");
+    let recorded = ca.server.ledger().summary().await.unwrap().entries;
+    assert!(recorded < 90, "{recorded}");
+    drop((client, other));
     ca.stop().await;
 }
 

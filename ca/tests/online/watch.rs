@@ -244,6 +244,23 @@ async fn a_stream_ends_when_what_its_client_came_to_serve_with_is_revoked() {
 }
 
 #[tokio::test]
+async fn a_mark_whose_asker_goes_away_holds_all_the_same() {
+    let folder = made();
+    let ca = Ca::start(folder.path()).await;
+    let svid = ca.member("/orders").await;
+    let what = serial_of(&svid);
+    let mut client = ca.client(Some(svid)).await;
+    let (mut stream, _saying) = watch(&mut client, 1).await;
+    next(&mut stream).await;
+
+    let gone = timeout(Duration::ZERO, ca.server.revoke(what)).await;
+
+    assert!(gone.is_err(), "it went away before the disk had it");
+    assert_eq!(end(&mut stream).await, "revoked");
+    ca.stop().await;
+}
+
+#[tokio::test]
 async fn a_client_that_does_not_read_hears_the_newest_state_and_the_reason_of_the_end() {
     let folder = made();
     let ca = Ca::start(folder.path()).await;
