@@ -1,4 +1,5 @@
-//! The instrument works: a short form of what `bench/README.md` tells to run. No figure is judged here.
+//! The instrument works: a short form of what `bench/README.md` tells to run. The only figures that are judged are those of the
+//! flood, which must not keep anybody from renewing.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::process::{Command, Output};
@@ -37,6 +38,36 @@ fn a_crowd_that_comes_at_once_gets_its_identities() {
         String::from_utf8_lossy(&out.stderr)
     );
     assert!(said.contains("0 failed"), "{said}");
+}
+
+fn no_flood_delays_a_renewal(seconds: &str, workloads: &str) {
+    let out = ca(&["flood", seconds, workloads]);
+
+    let said = String::from_utf8(out.stdout).unwrap();
+    let failed = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{failed}{said}");
+    for kind in [
+        "kept connections",
+        "new connections",
+        "garbage",
+        "silence",
+        "a byte",
+    ] {
+        assert!(said.contains(kind), "{said}");
+    }
+    println!("{said}");
+}
+
+/// A budget that shuts renewals out for seconds shows here too.
+#[test]
+fn a_short_flood_delays_no_renewal_past_half_of_what_is_left() {
+    no_flood_delays_a_renewal("8", "20");
+}
+
+#[test]
+#[ignore = "long: 2 min"]
+fn a_flood_delays_no_renewal_past_half_of_what_is_left_and_leaves_memory_flat() {
+    no_flood_delays_a_renewal("120", "50");
 }
 
 #[test]

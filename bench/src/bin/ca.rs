@@ -1,13 +1,21 @@
 //! Measures a CA that answers calls; see `bench/README.md`.
 
-use countersign_bench::online::{Calls, Crowd, Failed, Fared, Issuance, ServerProcess, serve};
+use countersign_bench::online::{
+    Calls, Crowd, Failed, Fared, Flood, Issuance, ServerProcess, Serving, Withstood, attack, serve,
+};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// How long the leaves of a flood's workloads live, in seconds: the shortest that a CA grants.
+const TTL_S: u64 = 10;
 
 const USAGE: &str = "\
 usage: ca issuance [ROUNDS [ISSUANCES [IN_FLIGHT]]]   processor time of an issuance beside a bare loop (15 1000 64)
        ca crowd [WORKLOADS]                           workloads that join all at once (10000)
+       ca flood [SECONDS [WORKLOADS]]                 renewals while strangers send what the machine can (60 50)
 The record is made below the temporary folder (TMPDIR): its disk is the one that is measured.";
 
 fn main() -> ExitCode {
@@ -25,7 +33,11 @@ fn main() -> ExitCode {
 fn run(arguments: &[&str]) -> Result<(), Failed> {
     open_files_max();
     let (what, numbers) = match arguments {
-        ["serve", folder] => return serve(&PathBuf::from(folder)),
+        ["serve", folder, serving] => return serve(&PathBuf::from(folder), serving),
+        ["attack", to, seconds, bundle] => {
+            let lasts = Duration::from_secs(seconds.parse()?);
+            return Runtime::new()?.block_on(attack(to.parse()?, lasts, bundle));
+        }
         [what, numbers @ ..] => (*what, numbers),
         [] => return Err(USAGE.into()),
     };
@@ -34,8 +46,9 @@ fn run(arguments: &[&str]) -> Result<(), Failed> {
         Some(Ok(0) | Err(_)) => Err(USAGE),
         Some(Ok(number)) => Ok(number),
     };
-    let start = || ServerProcess::start(&std::env::current_exe()?, &std::env::temp_dir());
-    let runtime = tokio::runtime::Runtime::new()?;
+    let program = std::env::current_exe()?;
+    let start = |serving| ServerProcess::start(&program, &std::env::temp_dir(), serving);
+    let runtime = Runtime::new()?;
     match what {
         "issuance" => {
             let issuance = Issuance {
@@ -43,7 +56,7 @@ fn run(arguments: &[&str]) -> Result<(), Failed> {
                 issuances: number(1, 1000)?,
                 in_flight: number(2, 64)?,
             };
-            let measured = runtime.block_on(issuance.measure(&mut start()?))?;
+            let measured = runtime.block_on(issuance.measure(&mut start(Serving::Plenty)?))?;
             println!("{issuance:?}; least / median / greatest of the rounds");
             println!("bare loop          {:.1} us", measured.bare_us);
             print(&measured.renewals, "renewals");
@@ -54,7 +67,7 @@ fn run(arguments: &[&str]) -> Result<(), Failed> {
             let crowd = Crowd {
                 workloads: number(0, 10_000)?,
             };
-            let fared = runtime.block_on(crowd.measure(&mut start()?))?;
+            let fared = runtime.block_on(crowd.measure(&mut start(Serving::Plenty)?))?;
             tell(crowd, &fared);
             match fared.why {
                 None => Ok(()),
@@ -62,6 +75,16 @@ fn run(arguments: &[&str]) -> Result<(), Failed> {
                     Err(format!("{} workloads have no identity: {why}", fared.failed).into())
                 }
             }
+        }
+        "flood" => {
+            let flood = Flood {
+                lasts: Duration::from_secs(u64::try_from(number(0, 60)?)?),
+                workloads: number(1, 50)?,
+            };
+            let mut server = start(Serving::AsShipped { ttl_s: TTL_S })?;
+            let withstood = runtime.block_on(flood.measure(&mut server, &program))?;
+            say(flood, &withstood);
+            withstood.judge()
         }
         _ => Err(USAGE.into()),
     }
@@ -115,5 +138,27 @@ fn tell(crowd: Crowd, fared: &Fared) {
     println!(
         "the CA's memory    {} KiB before, {} KiB after",
         fared.resident_kib.0, fared.resident_kib.1
+    );
+}
+
+fn say(flood: Flood, withstood: &Withstood) {
+    let [before, halfway, after] = withstood.resident_kib;
+    println!("{flood:?}, leaves of {TTL_S} s");
+    print!("{}", withstood.attackers);
+    println!(
+        "renewals           {}, {} of them tried again",
+        withstood.renewals, withstood.retried
+    );
+    println!(
+        "delayed by         {:.0} ms, least / median / greatest",
+        withstood.delay_ms
+    );
+    println!("of what was left   {:.3}", withstood.delay);
+    println!(
+        "the CA's memory    {before} KiB before, {halfway} KiB halfway, {after} KiB at the end"
+    );
+    println!(
+        "processor time     {:.1} s of the CA",
+        withstood.ca_cpu.as_secs_f64()
     );
 }

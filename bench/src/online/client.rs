@@ -15,11 +15,11 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 use tokio_rustls::TlsConnector;
 use tonic::body::Body;
 use tower::Service;
@@ -73,17 +73,33 @@ impl Trust {
 
     /// Of who has no certificate.
     pub(super) async fn connect(&self, to: SocketAddr) -> Result<Connection, Failed> {
-        dial(to, Arc::clone(&self.stranger)).await
+        dial(TcpSocket::new_v4()?, to, Arc::clone(&self.stranger)).await
+    }
+
+    /// The same, from an address of this machine.
+    pub(super) async fn connect_from(
+        &self,
+        from: Ipv4Addr,
+        to: SocketAddr,
+    ) -> Result<Connection, Failed> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((from, 0).into())?;
+        dial(socket, to, Arc::clone(&self.stranger)).await
     }
 
     /// Of who has one.
     pub(super) async fn connect_as(
         &self,
-        svid: Svid,
+        member: &Generation,
         to: SocketAddr,
     ) -> Result<Connection, Failed> {
-        let generation = Generation::new(1, svid, self.bundles.clone())?;
-        dial(to, generation.client(&self.ca, Alpn::Http2)).await
+        let config = member.client(&self.ca, Alpn::Http2);
+        dial(TcpSocket::new_v4()?, to, config).await
+    }
+
+    /// Who it is from now on.
+    pub(super) fn member(&self, svid: Svid) -> Result<Generation, Failed> {
+        Ok(Generation::new(1, svid, self.bundles.clone())?)
     }
 
     /// What was answered, if it is what was asked for and peers would believe it.
@@ -113,6 +129,15 @@ impl Asking {
         }
     }
 
+    /// The same with a request that no key has signed.
+    pub(super) fn without_proof(&self, token: &str) -> JoinRequest {
+        let mut request = self.with_token(token);
+        if let Some(last) = request.csr.last_mut() {
+            *last ^= 1;
+        }
+        request
+    }
+
     pub(super) fn with_certificate(&self) -> RenewRequest {
         RenewRequest {
             csr: self.csr.clone(),
@@ -121,8 +146,12 @@ impl Asking {
     }
 }
 
-async fn dial(to: SocketAddr, config: Arc<ClientConfig>) -> Result<Connection, Failed> {
-    let tcp = TcpStream::connect(to).await?;
+async fn dial(
+    socket: TcpSocket,
+    to: SocketAddr,
+    config: Arc<ClientConfig>,
+) -> Result<Connection, Failed> {
+    let tcp = socket.connect(to).await?;
     tcp.set_nodelay(true)?;
     let name = ServerName::try_from("ca")?;
     let tls = TlsConnector::from(config).connect(name, tcp).await?;

@@ -85,7 +85,7 @@ impl Issuance {
             let trust = trust.clone();
             move |svid| {
                 let trust = trust.clone();
-                async move { trust.connect_as(svid, to).await }
+                async move { trust.connect_as(&trust.member(svid)?, to).await }
             }
         };
         let connections = burst(members, self.in_flight, connect).await?;

@@ -21,10 +21,16 @@ mod issuance;
 
 mod crowd;
 
+mod attack;
+
+mod flood;
+
+pub use attack::attack;
 pub use crowd::{Crowd, Fared};
+pub use flood::{Flood, Withstood};
 pub use issuance::{Calls, Issuance, Measured};
 pub use process::{ServerProcess, Used};
-pub use server::serve;
+pub use server::{Serving, serve};
 pub use spread::Spread;
 
 /// Why nothing was measured: any error, as the one who runs a benchmark reads it.

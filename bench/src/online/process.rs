@@ -1,5 +1,6 @@
 //! The CA's process, seen from outside.
 
+use super::server::Serving;
 use super::{DOMAIN, Failed};
 use ca::{Algorithm, Authority, Dir};
 use config::TrustDomain;
@@ -35,8 +36,8 @@ pub struct Used {
 }
 
 impl ServerProcess {
-    /// Makes an authority below `place` and starts `program serve FOLDER`.
-    pub fn start(program: &Path, place: &Path) -> Result<Self, Failed> {
+    /// Makes an authority below `place` and starts `program serve FOLDER HOW`.
+    pub fn start(program: &Path, place: &Path, serving: Serving) -> Result<Self, Failed> {
         let folder = TempDir::new_in(place)?;
         let dir = folder.path().join("ca");
         let domain = TrustDomain::parse(DOMAIN)?;
@@ -45,6 +46,7 @@ impl ServerProcess {
         let mut child = Command::new(program)
             .arg("serve")
             .arg(&dir)
+            .arg(serving.word())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;

@@ -25,22 +25,70 @@ use std::time::{Duration, SystemTime};
 use telemetry::CaMetrics;
 use tokio::runtime::Runtime;
 
+/// What the CA's process is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serving {
+    /// Leaves of an hour, and budgets that nobody reaches: they are not what is measured.
+    Plenty,
+    /// Budgets as they are by default, and leaves of so many seconds.
+    AsShipped {
+        /// How long a leaf lives.
+        ttl_s: u64,
+    },
+}
+
 const TTL: Duration = Duration::from_secs(60 * 60);
 const TTL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-/// Budgets are not what is measured.
+/// As many as by default.
+const LIMITS: Limits = Limits {
+    handshakes: 500,
+    handshake: Duration::from_secs(10),
+};
 const PLENTY: Rate = Rate {
     times: u32::MAX,
     per: Duration::from_secs(1),
 };
-const LIMITS: Limits = Limits {
-    handshakes: 512,
-    handshake: Duration::from_secs(10),
-};
 /// Different requests of the bare loop: more than any cache would notice.
 const REQUESTS: usize = 256;
 
+impl Serving {
+    /// As it is told to the process: 0 or the seconds.
+    pub(super) fn word(self) -> String {
+        match self {
+            Serving::Plenty => "0".to_owned(),
+            Serving::AsShipped { ttl_s } => ttl_s.to_string(),
+        }
+    }
+
+    fn read(word: &str) -> Result<Self, Failed> {
+        Ok(match word.parse()? {
+            0 => Serving::Plenty,
+            ttl_s => Serving::AsShipped { ttl_s },
+        })
+    }
+
+    fn grants(self) -> Grants {
+        let per = |times, per| Rate {
+            times,
+            per: Duration::from_secs(per),
+        };
+        let (ttl, per_identity, per_source) = match self {
+            Serving::Plenty => (TTL, PLENTY, PLENTY),
+            Serving::AsShipped { ttl_s } => (Duration::from_secs(ttl_s), per(10, 60), per(100, 1)),
+        };
+        Grants {
+            ttl,
+            ttl_max: TTL_MAX,
+            grace: Duration::ZERO,
+            per_identity,
+            per_source,
+        }
+    }
+}
+
 /// Serves the authority in this folder until standard input ends.
-pub fn serve(folder: &Path) -> Result<(), Failed> {
+pub fn serve(folder: &Path, serving: &str) -> Result<(), Failed> {
+    let serving = Serving::read(serving)?;
     let runtime = Runtime::new()?;
     let domain = TrustDomain::parse(DOMAIN)?;
     let dir = Dir::open(folder)?;
@@ -48,16 +96,10 @@ pub fn serve(folder: &Path) -> Result<(), Failed> {
     let store = Store::open(dir.path(), &domain)?;
     let (drain, draining) = drain::pair();
     let address = runtime.block_on(async {
-        let grants = Grants {
-            ttl: TTL,
-            ttl_max: TTL_MAX,
-            grace: Duration::ZERO,
-            per_identity: PLENTY,
-            per_source: PLENTY,
-        };
         let now = SystemTime::now();
         let server =
-            AuthorityServer::open(dir, store.clone(), grants, CaMetrics::new(), now).await?;
+            AuthorityServer::open(dir, store.clone(), serving.grants(), CaMetrics::new(), now)
+                .await?;
         let listener = bind::listen(&Address::parse("127.0.0.1:0")?).await?;
         let address = listener.local_addr();
         draining.track(answer(listener, draining.clone(), Arc::new(server), LIMITS));
