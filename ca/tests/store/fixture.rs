@@ -1,11 +1,11 @@
 //! Short names for the values that the tests are about.
 
 use config::{SpiffeId, TrustDomain};
-use countersign_ca::store::{JoinRecord, OperatorRecord, RenewRecord, Store};
+use countersign_ca::store::{JoinRecord, OperatorRecord, RenewRecord, Store, StoreError};
 use countersign_ca::{Instance, KeyHash, Leaf, Serial, Terms, TokenHash, Validity};
 use std::future::Future;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub(crate) const ORDERS: &str = "spiffe://shop.example/orders";
 pub(crate) const LEDGER: &str = "spiffe://shop.example/ledger";
@@ -15,8 +15,18 @@ pub(crate) fn domain() -> TrustDomain {
     TrustDomain::parse("shop.example").unwrap()
 }
 
+/// Opens what nobody has open. A child that another test starts here holds all that this process has locked, from its fork to
+/// its exec, and nobody announces the end of that.
 pub(crate) fn open(dir: &Path) -> Store {
-    Store::open(dir, &domain()).unwrap()
+    let began = Instant::now();
+    loop {
+        match Store::open(dir, &domain()) {
+            Err(StoreError::InUse { .. }) if began.elapsed() < Duration::from_secs(10) => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            opened => return opened.unwrap(),
+        }
+    }
 }
 
 pub(crate) fn id(text: &str) -> SpiffeId {
