@@ -158,7 +158,8 @@ impl fmt::Display for Failed {
             ),
             Failed::Impostor { address, why } => write!(
                 f,
-                "who answers at {address} is not believed to be the CA: {why}; check identity.ca.address and both clocks"
+                "who answers at {address} is not believed to be the CA: {why}; check identity.ca.address and both clocks, \
+                 and name a new identity.stateDir if the CA was made anew"
             ),
             Failed::Handshake { address, how, why } => write!(
                 f,

@@ -159,6 +159,7 @@ impl Held {
             Err(_) => {
                 inner.serves = false;
                 inner.made.pop_back();
+                inner.generations -= 1;
             }
         }
         Ok(good)
@@ -298,4 +299,118 @@ fn unix_s(moment: SystemTime) -> i64 {
         .ok()
         .and_then(|since| i64::try_from(since.as_secs()).ok())
         .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::{Key, Statement};
+    use config::TrustDomain;
+    use rustls::pki_types::CertificateDer;
+
+    const S: fn(u64) -> Duration = Duration::from_secs;
+    /// Since boot, when things begin.
+    const BOOT: Boot = Duration::from_secs(100_000);
+
+    fn statement(root: &mint::Authority, sequence: u64) -> SignedStatement {
+        let domain = TrustDomain::parse("shop.example").unwrap();
+        let der = CertificateDer::from(root.root.clone());
+        let bundle = Bundle::from_roots(domain, vec![der]).unwrap();
+        let key = Key::from_pkcs8(&root.key.pkcs8()).unwrap();
+        let statement = Statement::new(&bundle, sequence, 5).unwrap();
+        SignedStatement::sign(statement, &[&key]).unwrap()
+    }
+
+    /// What a restart finds: a leaf of an hour, issued just now.
+    fn kept(root: &mint::Authority) -> Kept {
+        let leaf = root.leaf_with("spiffe://shop.example/orders", |draft| {
+            draft.not_after = mint::now_s() + 3600;
+        });
+        let key = Key::from_pem(leaf.key.pem().as_bytes()).unwrap();
+        Kept {
+            svid: Svid::from_pem(leaf.chain_pem().as_bytes(), key).unwrap(),
+            statement: statement(root, 7),
+            issued_at_unix_ms: mint::now_s() * 1000,
+        }
+    }
+
+    fn at(seconds: i64) -> (i64, UnixTime) {
+        let now = mint::now_s() + seconds;
+        let unix = UnixTime::since_unix_epoch(S(u64::try_from(now).unwrap()));
+        (now * 1000, unix)
+    }
+
+    /// After how many seconds a renewal is due.
+    fn due_in(held: &Held) -> u64 {
+        let asleep = |seconds: &u64| held.sleep(BOOT + S(*seconds)).is_some();
+        (0..10_000).find(|seconds| !asleep(seconds)).unwrap()
+    }
+
+    /// Invariant 3.
+    #[test]
+    fn what_is_resumed_serves_when_a_peer_would_believe_it_and_not_before() {
+        let root = mint::Authority::root("shop.example");
+        let held = Held::new(Vec::new());
+        let (ahead_ms, ahead) = at(2 * 3600);
+        held.resume(kept(&root), BOOT, ahead_ms);
+
+        let refused = held.serve_if_good(ahead).unwrap().unwrap_err();
+        assert_eq!(refused.reason(), "expired");
+        assert!(held.current().load().is_none() && held.made(1).is_none());
+        // A statement alone makes no generation of it.
+        assert!(held.believes(statement(&root, 8)).unwrap());
+        assert!(held.current().load().is_none());
+        assert_eq!(
+            (due_in(&held), held.member().unwrap().ends),
+            (0, BOOT - S(3600))
+        );
+
+        // The clock was wrong, and is right now.
+        assert_eq!(held.serve_if_good(at(0).1).unwrap(), Ok(()));
+        assert_eq!(held.current().load().unwrap().number(), 1);
+        assert_eq!(held.made(1).unwrap().statement_sequence, 8);
+    }
+
+    /// Invariants 1 and 2.
+    #[test]
+    fn only_a_newer_statement_makes_a_generation_and_each_remembers_its_own() {
+        let root = mint::Authority::root("shop.example");
+        let held = Held::new(Vec::new());
+        held.resume(kept(&root), BOOT, at(0).0);
+        held.serve_if_good(at(0).1).unwrap().unwrap();
+
+        assert!(!held.believes(statement(&root, 7)).unwrap());
+        assert!(!held.believes(statement(&root, 6)).unwrap());
+        assert_eq!(held.current().load().unwrap().number(), 1);
+        assert!(held.believes(statement(&root, 9)).unwrap());
+        assert_eq!(held.current().load().unwrap().number(), 2);
+        let sequence = |number| held.made(number).map(|made| made.statement_sequence);
+        assert_eq!([1, 2, 3].map(sequence), [Some(7), Some(9), None]);
+    }
+
+    #[test]
+    fn a_wish_to_renew_is_granted_once_drawn_and_never_makes_it_later() {
+        let root = mint::Authority::root("shop.example");
+        let held = Held::new(Vec::new());
+        held.resume(kept(&root), BOOT, at(0).0);
+        let serial = held.member().unwrap().serial().to_owned();
+        let own = due_in(&held);
+        assert!((1600..2000).contains(&own), "{own}");
+        let wish = |serial: &str, after, before, random| {
+            let window = Window {
+                after: BOOT + S(after),
+                before: BOOT + S(before),
+            };
+            held.window(serial, window, random);
+            due_in(&held)
+        };
+
+        assert_eq!(wish("00", 10, 20, 0.5), own);
+        assert_eq!(wish(&serial, 5000, 6000, 0.5), own);
+        assert_eq!(wish(&serial, 10, 20, 0.5), 15);
+        // The same wish again, a little later, moves nothing; one that does not allow the moment does.
+        assert_eq!(wish(&serial, 12, 20, 0.9), 15);
+        assert_eq!(wish(&serial, 0, 10, 0.5), 5);
+    }
 }

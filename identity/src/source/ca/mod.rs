@@ -143,10 +143,12 @@ impl CaSource {
                 true => pending().await,
             }
         };
+        // Keeping first: what it finds at its start is what lies on disk already.
         tokio::join!(
+            biased;
+            keeping,
             upkeep::renewing(&client),
             watch::watching(&client),
-            keeping,
             federating
         );
     }

@@ -79,16 +79,25 @@ fn again(client: &Client, before: Option<Retry>, why: &Failed) -> Retry {
         .not_before(now, asked)
 }
 
-/// Keeps on disk what changes. What cannot be kept is used all the same, and kept as soon as it can be.
+/// Keeps on disk what changes from what is held at the start. What cannot be kept is used all the same, and kept as soon as it
+/// can be.
 pub(super) async fn keeping(client: &Client, state: &Arc<Mutex<StateDir>>) {
     let mut changes = client.held.changes();
     let mut retry = Retry::new(None);
+    let mut kept = worth_keeping(client);
     loop {
         changes.borrow_and_update();
-        match keep(client, state).await {
+        let now = worth_keeping(client);
+        let done = match now == kept {
+            true => Ok(()),
+            false => keep(client, state).await,
+        };
+        match done {
             Ok(()) => {
-                client.report.right(About::Disk);
-                retry = Retry::new(None);
+                if now != kept {
+                    client.report.right(About::Disk);
+                }
+                (kept, retry) = (now, Retry::new(None));
                 // It cannot fail: the sender lives in `client`.
                 let _changed = changes.changed().await;
             }
@@ -101,6 +110,12 @@ pub(super) async fn keeping(client: &Client, state: &Arc<Mutex<StateDir>>) {
             }
         }
     }
+}
+
+/// The certificate and the statement, by what tells them from others.
+fn worth_keeping(client: &Client) -> Option<(String, u64)> {
+    let (member, statement) = (client.held.member()?, client.held.statement()?);
+    Some((member.serial().to_owned(), statement.statement().sequence()))
 }
 
 async fn keep(client: &Client, state: &Arc<Mutex<StateDir>>) -> Result<(), Failed> {
