@@ -73,6 +73,8 @@ pub struct AuthorityServer<L> {
     stating: Mutex<()>,
     pub(crate) attempts: Semaphore,
     pub(crate) proofs: Semaphore,
+    /// Statements are read one page at a time, since anybody may ask for them: other look-ups find the record free.
+    reading: Semaphore,
     pub(crate) joins: Semaphore,
     pub(crate) turns: Turns,
     pub(crate) identities: Meter<SpiffeId>,
@@ -150,6 +152,7 @@ impl<L: Ledger> AuthorityServer<L> {
             stating: Mutex::new(()),
             attempts: Semaphore::new(ATTEMPTS_MAX),
             proofs: Semaphore::new(PROOFS_MAX),
+            reading: Semaphore::new(1),
             joins: Semaphore::new(JOINS_MAX),
             turns: Turns::begin().map_err(ServerError::Threads)?,
             identities: Meter::new(grants.per_identity),
@@ -250,6 +253,20 @@ impl<L: Ledger> AuthorityServer<L> {
     pub(crate) fn trusted(&self) -> Option<Bundle> {
         let newest = signed(&self.state.borrow().statement)?;
         Some(newest.statement().bundle().clone())
+    }
+
+    /// Statements with a greater sequence than this, oldest first. Who has them all costs no look-up.
+    pub(crate) async fn statements(
+        &self,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredStatement>, Refusal> {
+        if after >= self.state.borrow().statement.sequence {
+            return Ok(Vec::new());
+        }
+        let _turn = self.reading.acquire().await;
+        let found = self.ledger.statements(after.saturating_add(1), limit).await;
+        found.map_err(|fault| Refusal::Record(fault.into()))
     }
 
     /// What clients should know now.

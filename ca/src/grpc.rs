@@ -71,11 +71,10 @@ impl<L: Ledger + 'static> Authority for Calls<L> {
         &self,
         request: Request<StatementsRequest>,
     ) -> Result<Response<StatementsReply>, Status> {
-        let from = request.into_inner().after_sequence.saturating_add(1);
-        let found = self.server.ledger().statements(from, STATEMENTS_MAX).await;
-        let found = found.map_err(|fault| status(Refusal::Record(fault.into())))?;
+        let after = request.into_inner().after_sequence;
+        let found = self.server.statements(after, STATEMENTS_MAX).await;
         Ok(Response::new(StatementsReply {
-            statements: page(&found),
+            statements: page(&found.map_err(status)?),
             latest_sequence: self.server.state().statement.sequence,
         }))
     }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, available_parallelism};
 use tokio::sync::oneshot;
 
-/// Renewals that wait: two seconds of work of one processor, and 30 MB.
+/// Renewals that wait: two seconds of work of one processor; 2 MB, or 64 MB if every request is as long as it may be.
 const RENEWALS_MAX: usize = 4096;
 /// Joins that wait.
 const JOINS_MAX: usize = 1024;
