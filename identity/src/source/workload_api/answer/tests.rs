@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 use super::*;
 use mint::Authority;
+use proptest::prelude::*;
 use std::path::PathBuf;
 
 const ORDERS: &str = "spiffe://shop.example/orders";
@@ -316,4 +317,31 @@ fn text_from_outside_stays_one_short_line() {
     assert_eq!(shown("as\r\nis \u{1b}[31m"), "as\\r\\nis \\u{1b}[31m");
     assert_eq!(shown(&"x".repeat(200)), "x".repeat(200));
     assert_eq!(shown(&"x".repeat(100_000)), format!("{}…", "x".repeat(200)));
+}
+
+proptest! {
+    /// A changed message is taken as what it was, or refused with a reason: nothing panics, and nobody else comes out of it.
+    #[test]
+    fn a_spoilt_message_is_refused_or_is_who_it_was(at in any::<prop::sample::Index>(), with in any::<u8>(), cut in any::<prop::sample::Index>()) {
+        static WHOLE: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
+            let (mut answer, root) = good();
+            answer.federated_bundles.insert("spiffe://partner.example".to_owned(), root.root);
+            answer.encode_to_vec()
+        });
+        let mut spoilt = WHOLE.clone();
+        spoilt[at.index(WHOLE.len())] = with;
+        let cut = cut.index(2 * WHOLE.len());
+        spoilt.truncate(cut.max(1));
+        match judge(&spoilt, &wanted(&["partner.example"]), 1, UnixTime::now()) {
+            Ok(judged) => prop_assert_eq!(judged.generation.svid().leaf().id.as_str(), ORDERS),
+            Err(why) => prop_assert!(!why.reason().is_empty() && !why.to_string().contains('\n')),
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let reason = judge(&bytes, &wanted(&[]), 1, UnixTime::now()).unwrap_err().reason();
+        let reasons = ["workload_api_undecodable", "workload_api_no_svid", "wrong_trust_domain"];
+        prop_assert!(reasons.contains(&reason), "{}", reason);
+    }
 }
