@@ -91,6 +91,17 @@ enum Bound {
     Unix(UnixListener),
 }
 
+/// Which of the sockets that are bound listen at once; the others only have their ports until [`Listeners::enter`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Listening {
+    /// All: there is a world, and the configuration enters it now.
+    All,
+    /// Pages, while there is no world.
+    Pages,
+    /// None: the configuration waits for its identity, and whoever calls is better refused than left waiting with it.
+    Nobody,
+}
+
 /// What was bound for the next configuration.
 pub(crate) struct Fresh(Vec<(Description, Bound)>);
 
@@ -139,11 +150,11 @@ impl std::fmt::Display for ListenError {
 impl std::error::Error for ListenError {}
 
 impl Listeners {
-    /// Binds what a configuration asks for beyond what is bound. Traffic only reserves its ports while there is no world.
+    /// Binds what a configuration asks for beyond what is bound.
     pub(crate) async fn bind(
         &self,
         config: &Sidecar,
-        world: Option<&Arc<World>>,
+        listening: Listening,
     ) -> Result<Fresh, ListenError> {
         let mut fresh = Vec::new();
         for description in Description::all(config) {
@@ -154,9 +165,14 @@ impl Listeners {
                 (Description::AdminSocket(path), _) => bind::unix(path, 0o600).map(Bound::Unix),
                 (_, Some(address)) => {
                     self.refuse_change(&description, address)?;
-                    match description.carries_traffic() && world.is_none() {
-                        true => bind::reserve(address).await.map(Bound::Reserved),
-                        false => bind::listen(address).await.map(Bound::Tcp),
+                    match listening {
+                        Listening::Pages if description.carries_traffic() => {
+                            bind::reserve(address).await.map(Bound::Reserved)
+                        }
+                        Listening::Nobody => bind::reserve(address).await.map(Bound::Reserved),
+                        Listening::All | Listening::Pages => {
+                            bind::listen(address).await.map(Bound::Tcp)
+                        }
                     }
                 }
                 (_, None) => continue,
@@ -184,8 +200,7 @@ impl Listeners {
         }
         Ok(())
     }
-    /// Opens what was bound, closes what the configuration no longer asks for; traffic that came while there was no world
-    /// goes on waiting for one. `patience` is how long the connections of a closed listener may take.
+    /// Opens what listens, keeps what is reserved, closes what the configuration no longer asks for. `patience` is how long the connections of a closed listener may take.
     pub(crate) fn apply(
         &mut self,
         fresh: Fresh,
@@ -238,7 +253,7 @@ impl Listeners {
         if let Some(error) = first_error {
             return Err(error);
         }
-        let fresh = self.bind(config, Some(world)).await?;
+        let fresh = self.bind(config, Listening::All).await?;
         self.apply(fresh, config, Some(world), pages, Duration::ZERO);
         Ok(())
     }

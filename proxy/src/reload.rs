@@ -9,7 +9,7 @@
 //! 3. A source is told what new handshakes use after they do, never before.
 
 use crate::attached::Attached;
-use crate::listeners::{Fresh, Listeners};
+use crate::listeners::{Fresh, Listeners, Listening};
 use crate::outlook::{Outlook, shared_state};
 use crate::pages::{Pages, Shown};
 use crate::snapshot::Snapshot;
@@ -264,21 +264,25 @@ impl Reload {
             )
             .map_err(|(path, error)| StartError::AccessLog(path, error))?
         };
-        let fresh = self
-            .listeners
-            .lock()
-            .await
-            .bind(&wanted.config, self.world.as_ref())
-            .await
-            .map_err(StartError::Listen)?;
+        let identified = |source: &Source| source.current().load().is_some();
+        let waits = self.world.is_some() && !source.as_ref().is_none_or(identified);
+        let listening = match (waits, &self.world) {
+            (true, _) => Listening::Nobody,
+            (false, Some(_)) => Listening::All,
+            (false, None) => Listening::Pages,
+        };
+        let fresh = {
+            let listeners = self.listeners.lock().await;
+            let bound = listeners.bind(&wanted.config, listening).await;
+            bound.map_err(StartError::Listen)?
+        };
         self.next = Some(Next {
             wanted,
             source: source.map(Attached::start),
             access_log,
             fresh,
         });
-        let waits = self.next.as_ref().and_then(|next| next.source.as_ref());
-        if self.world.is_some() && waits.is_some_and(|source| source.current.load().is_none()) {
+        if waits {
             tracing::info!("new configuration read; it waits for its first identity");
             return Ok(());
         }
@@ -312,6 +316,9 @@ impl Reload {
             &self.pages,
             PATIENCE,
         );
+        if let Err(error) = self.open().await {
+            tracing::error!("not open: {error}; it is tried again");
+        }
         tracing::info!(
             generation = *self.numbers.borrow(),
             "new configuration in force"

@@ -1,7 +1,7 @@
 //! A whole sidecar: from a configuration file to what runs.
 
 use crate::attached::Attached;
-use crate::listeners::Listeners;
+use crate::listeners::{Listeners, Listening};
 use crate::pages::{Pages, Shown};
 use crate::reload::Reload;
 use crate::start_error::StartError;
@@ -37,7 +37,7 @@ pub async fn start(path: &Path) -> Result<Running, StartError> {
         .map_err(|(path, error)| StartError::AccessLog(path, error))?;
     let mut listeners = Listeners::default();
     let fresh = listeners
-        .bind(&wanted.config, None)
+        .bind(&wanted.config, Listening::Pages)
         .await
         .map_err(StartError::Listen)?;
 

@@ -150,6 +150,9 @@ async fn long_ones_end(leaf_ttl: &str) {
             "{what} ended {late:?} after its certificate"
         );
     }
+    mesh.calling.logged("why the long stream ended", |line| {
+        line["path"] == "/stream" && line["reason"] == "certificate_ended"
+    });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -350,12 +353,25 @@ async fn an_identity_from_elsewhere_is_taken_with_its_first_certificate_and_the_
     let orders = joined.orders.start();
     assert_eq!(shown(orders.at("web")).await, svid.chain[0]);
 
+    // It has a new listener, too: whoever calls that is refused, not left waiting.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let third = free.local_addr().unwrap();
+    drop(free);
+    let listener = format!(
+        "inbound:\n  - {{ name: third, listen: \"{third}\", app: \"{}\", protocol: tcp }}",
+        apps.db.addr
+    );
+    let from_ca = from_ca.replacen("inbound:", &listener, 1);
     joined.orders.write("sidecar.yaml", &from_ca);
     orders.said("new configuration read; it waits for its first identity");
     assert_eq!(shown(orders.at("web")).await, svid.chain[0]);
+    let refused = TcpStream::connect(third).await.unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+
     let _ca = joined.serve();
-    changed(orders.at("web"), &svid.chain[0]).await;
+    let leaf = changed(orders.at("web"), &svid.chain[0]).await;
     orders.said("new configuration in force");
+    assert_eq!(shown(third).await, leaf);
 }
 
 /// A connection that is kept across a renewal: what is idle ends with its generation, what is under way is finished.
