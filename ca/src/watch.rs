@@ -23,11 +23,14 @@ use daemon::drain::Draining;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 use tonic::{Status, Streaming};
 
 /// How often the certificate of a silent stream is judged: timers stand still while the machine sleeps, certificates end.
 const JUDGED_EVERY: Duration = Duration::from_secs(5);
+
+/// How long after a certificate was looked up the next one may be: the client says what it likes as often as it likes.
+const LOOKED_UP_EVERY: Duration = Duration::from_secs(1);
 
 /// One stream.
 pub(crate) struct Watch<L> {
@@ -81,6 +84,7 @@ impl<L: Ledger> Watch<L> {
         let replies = self.replies.clone();
         changes.mark_changed();
         let mut is_told = true;
+        let (mut said_serial, mut may_look) = (None, Instant::now());
         loop {
             tokio::select! {
                 () = draining.started() => return Err(Refusal::Draining),
@@ -93,12 +97,17 @@ impl<L: Ledger> Watch<L> {
                 }
                 message = said.message() => match message {
                     Ok(Some(message)) => {
-                        if self.hear(message).await? {
-                            is_told = false;
-                        }
+                        let serial = self.hear(message)?;
+                        said_serial = serial.filter(|said| *said != self.serves.held.serial);
                     }
                     Ok(None) | Err(_) => return Ok(()),
                 },
+                () = sleep_until(may_look), if said_serial.is_some() => {
+                    may_look = Instant::now() + LOOKED_UP_EVERY;
+                    if let Some(serial) = said_serial.take() && self.now_serves(serial).await {
+                        is_told = false;
+                    }
+                }
                 room = replies.reserve(), if !is_told => {
                     let Ok(room) = room else { return Ok(()) };
                     let state = changes.borrow_and_update().clone();
@@ -139,18 +148,16 @@ impl<L: Ledger> Watch<L> {
         }
     }
 
-    /// Takes what the client says in place of what it said before. Says whether it serves with another certificate now.
-    async fn hear(&mut self, message: WatchRequest) -> Result<bool, Refusal> {
+    /// Takes what the client says in place of what it said before. Gives back which certificate it says it serves with.
+    fn hear(&self, message: WatchRequest) -> Result<Option<Serial>, Refusal> {
         message.within_bounds()?;
         let serial = Serial::from_octets(&message.leaf_serial);
         self.place.says(message);
-        match serial {
-            Some(serial) if serial != self.serves.held.serial => Ok(self.now_serves(serial).await),
-            _ => Ok(false),
-        }
+        Ok(serial)
     }
 
-    /// Looks the certificate up. What is not recorded, or names somebody else, changes nothing.
+    /// Looks the certificate up, and says whether it took the place of the one before. What is not recorded, or names somebody
+    /// else, changes nothing.
     async fn now_serves(&mut self, serial: Serial) -> bool {
         let shown = self.server.ledger().show(serial).await;
         let Ok(Some(listed)) = shown else {

@@ -49,12 +49,12 @@ async fn how_each_handshake_ended_is_counted() {
     drop(ca.client(None).await);
     let mut no_tls = TcpStream::connect(ca.address).await.unwrap();
     no_tls.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    eventually(|| ended(&ca, "not_tls") == 1).await;
     let mut silent = Vec::new();
     for _ in 0..110 {
         silent.push(TcpStream::connect(ca.address).await.unwrap());
     }
 
-    eventually(|| ended(&ca, "not_tls") == 1).await;
     eventually(|| ended(&ca, "handshakes_full") >= 10).await;
 
     let ok = "side=\"server\",result=\"ok\",group=\"X25519";

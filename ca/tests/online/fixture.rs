@@ -73,13 +73,14 @@ impl Ca {
         ttl: Duration::from_secs(3600),
         ttl_max: Duration::from_secs(86_400),
         grace: Duration::from_secs(86_400),
+        // By the hour: a slow machine must not win a place back meanwhile.
         per_identity: Rate {
             times: 5,
-            per: Duration::from_secs(60),
+            per: Duration::from_secs(3600),
         },
         per_source: Rate {
             times: 20,
-            per: Duration::from_secs(60),
+            per: Duration::from_secs(3600),
         },
     };
 
