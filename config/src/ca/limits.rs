@@ -29,7 +29,8 @@ const PER_IDENTITY: Key<As<Rate>> = Key::new(
 );
 const PER_SOURCE: Key<As<Rate>> = Key::new(
     "perSource",
-    "Failed attempts of one address, after which its joins are not heard; as many may come at once.",
+    "Failed attempts of one address (of IPv6, of one network of 64 bits), each kind for itself, after which those of that kind are \
+     not heard; as many may come at once.",
 )
 .default(
     "100/s",
@@ -37,7 +38,8 @@ const PER_SOURCE: Key<As<Rate>> = Key::new(
 );
 const HANDSHAKES: Key<Count> = Key::new(
     "handshakes",
-    "Handshakes under way at a time, with and without certificates; who comes on top is closed at once and tries again.",
+    "Handshakes under way at a time, and as many again from networks where a certificate was shown before. When all are taken, the \
+     network with the most gives up its oldest, which is closed at once and tries again.",
 )
 .between("10", "10000")
 .default(
