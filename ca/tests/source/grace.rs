@@ -59,6 +59,27 @@ async fn an_ended_certificate_is_not_served_and_renews_by_proof_of_its_key() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_right_lets_a_kept_certificate_serve_without_the_ca() {
+    let place = Place::new();
+    let ca = Ca::start(&place).await;
+    let before = joined_and_gone(&ca, &place).await;
+    let address = ca.address;
+    ca.stop().await;
+    let clock = Clock::system();
+    clock.set_wall(-48 * 60 * 60 * 1000);
+
+    let workload = Workload::start_with(&place.meets(address), &place.state(), &[], clock.clone());
+    assert!(workload.current.load().is_none());
+    workload.says("not_yet_valid").await;
+    clock.set_wall(0);
+    let after = workload.newer_than(0).await;
+
+    assert_eq!(after.svid().chain(), before.svid().chain());
+    assert_eq!(after.number(), 1);
+    workload.kill().await;
+}
+
+#[tokio::test]
 async fn a_workload_that_ran_past_its_certificates_end_comes_back_alone() {
     let place = Place::new();
     let ca = Ca::start(&place).await;

@@ -255,6 +255,8 @@ impl Client {
             issued.svid.leaf().id.clone(),
             issued.svid.leaf().serial.clone(),
         );
+        // Before it is published: whoever sees the new identity should not find why there was none.
+        self.report.right(About::Identity);
         self.held.issued(issued, received)?;
         self.pending.lock().await.key = None;
         tracing::info!(%id, serial, "certificate issued");

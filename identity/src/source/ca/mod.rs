@@ -191,9 +191,7 @@ fn resume(client: &Client, kept: Kept) -> Result<(), CaSourceError> {
     client.held.resume(kept, boot, unix_ms);
     let served = client.held.serve_if_good(client.clock.unix());
     if let Err(refused) = served.map_err(CaSourceError::Generation)? {
-        let text = format!(
-            "the certificate in the state directory does not serve: {refused}; it is being renewed"
-        );
+        let text = format!("the certificate in the state directory does not serve: {refused}");
         client.report.wrong(About::Identity, refused.reason(), text);
     }
     Ok(())

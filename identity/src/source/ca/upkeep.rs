@@ -39,7 +39,6 @@ pub(super) async fn renewing(client: &Client) {
         }
         failed = match client.attempt().await {
             Ok(()) => {
-                client.report.right(About::Identity);
                 client.report.reached(true);
                 None
             }
@@ -48,13 +47,19 @@ pub(super) async fn renewing(client: &Client) {
     }
 }
 
-/// What was resumed and not good to serve with may be good by now.
+/// What was resumed and not good to serve with may be good by now: a clock was set right.
 fn serve_resumed(client: &Client) {
-    if let Ok(Err(refused)) = client.held.serve_if_good(client.clock.unix()) {
-        tracing::debug!(
+    let waiting = client.held.member().is_some() && client.held.current().load().is_none();
+    if !waiting {
+        return;
+    }
+    match client.held.serve_if_good(client.clock.unix()) {
+        Ok(Ok(())) => client.report.right(About::Identity),
+        Ok(Err(refused)) => tracing::debug!(
             reason = refused.reason(),
             "the kept certificate does not serve: {refused}"
-        );
+        ),
+        Err(why) => tracing::debug!("the kept certificate does not serve: {why}"),
     }
 }
 
