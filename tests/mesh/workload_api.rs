@@ -145,7 +145,7 @@ async fn a_hostile_agent_costs_a_sidecar_neither_its_memory_nor_its_identity_to_
     started("the private key does not belong to the certificate").await;
 
     let grown = peak_kib(&called) - before;
-    assert!(grown < 40 * 1024, "{grown} KiB");
+    assert!(grown < 16 * 1024, "{grown} KiB");
     let good = shop.svid("orders");
     orders
         .call()
