@@ -3,7 +3,7 @@
 //! In: where the CA is, what to trust at first, a join token, a state directory. Out: generations through [`Current`] for as
 //! long as [`CaSource::run`] runs, and through [`Standing`] why there is none, or why the last renewal failed.
 //!
-//! Renewing, watching and keeping go on side by side and meet in what is [held](held). None of them ends by itself.
+//! Renewing, watching and keeping go on side by side and meet in what is held. None of them ends by itself.
 //!
 //! 1. Roots change only by signed statement, and only forward: neither a false CA nor who holds an issuer's key changes whom
 //!    we believe.
