@@ -215,8 +215,11 @@ pub(super) fn summary(db: &Connection) -> rusqlite::Result<Summary> {
 }
 
 pub(super) fn entries(db: &Connection, from: u64, limit: usize) -> rusqlite::Result<Vec<Vec<u8>>> {
+    let Some(from) = countable(from) else {
+        return Ok(Vec::new());
+    };
     db.prepare_cached("SELECT entry FROM records WHERE idx >= ?1 ORDER BY idx LIMIT ?2")?
-        .query_map((clamped(from), bounded(limit) as u64), |row| row.get(0))?
+        .query_map((from, bounded(limit) as u64), |row| row.get(0))?
         .collect()
 }
 
@@ -225,11 +228,14 @@ pub(super) fn statements(
     from: u64,
     limit: usize,
 ) -> rusqlite::Result<Vec<StoredStatement>> {
+    let Some(from) = countable(from) else {
+        return Ok(Vec::new());
+    };
     let mut statements: Vec<StoredStatement> = db
         .prepare_cached(
             "SELECT sequence, body FROM statements WHERE sequence >= ?1 ORDER BY sequence LIMIT ?2",
         )?
-        .query_map((clamped(from), bounded(limit) as u64), |row| {
+        .query_map((from, bounded(limit) as u64), |row| {
             Ok(StoredStatement {
                 sequence: row.get(0)?,
                 body: row.get(1)?,
@@ -257,9 +263,14 @@ fn bounded(limit: usize) -> usize {
     limit.clamp(1, LIST_MAX)
 }
 
-/// SQLite counts to 2^63 - 1; beyond that there is nothing to find.
-fn clamped(from: u64) -> i64 {
-    i64::try_from(from).unwrap_or(i64::MAX)
+/// SQLite counts to 2^63 - 1: from beyond that on there is nothing to find.
+fn countable(from: u64) -> Option<i64> {
+    i64::try_from(from).ok()
+}
+
+/// The same where what is found comes after, so that the last there can be finds nothing.
+fn clamped(after: u64) -> i64 {
+    countable(after).unwrap_or(i64::MAX)
 }
 
 fn spiffe_id(row: &Row<'_>, column: usize) -> rusqlite::Result<SpiffeId> {

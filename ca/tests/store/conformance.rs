@@ -44,6 +44,7 @@ engines!(
     a_list_from_beyond_everything_is_empty,
     the_first_to_end_is_one_that_none_replaced,
     statements_are_kept_in_their_order_with_their_signatures,
+    after_the_last_that_can_be_counted_nothing_is_found,
     many_at_once_are_all_served,
 );
 
@@ -552,6 +553,21 @@ async fn statements_are_kept_in_their_order_with_their_signatures(store: &impl L
     assert_eq!(store.statements(0, 10).await, Ok(vec![one, two.clone()]));
     assert_eq!(store.statements(2, 10).await, Ok(vec![two]));
     assert_eq!(store.statements(6, 10).await, Ok(vec![]));
+}
+
+async fn after_the_last_that_can_be_counted_nothing_is_found(store: &impl Ledger) {
+    let last = StoredStatement {
+        sequence: i64::MAX as u64,
+        body: vec![1],
+        signatures: Vec::new(),
+    };
+    store.append_statement(last.clone()).await.unwrap();
+
+    for from in [last.sequence + 1, u64::MAX] {
+        assert_eq!(store.statements(from, 10).await, Ok(vec![]), "{from}");
+        assert_eq!(store.entries(from, 10).await, Ok(vec![]), "{from}");
+    }
+    assert_eq!(store.statements(last.sequence, 10).await, Ok(vec![last]));
 }
 
 async fn many_at_once_are_all_served(store: &impl Ledger) {
