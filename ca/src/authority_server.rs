@@ -14,11 +14,11 @@ use crate::dir::{Dir, Renewal};
 use crate::enforced::{Enforced, STREAMS_MAX, Watching};
 use crate::first_statement::{newest_statement, signed, stored};
 use crate::in_force::{Ends, InForce};
+use crate::lines::Lines;
 use crate::refusal::Refusal;
 use crate::revocation::{Mark, Revocations, Revoked};
 use crate::server_error::ServerError;
 use crate::store::{self, Ledger, StoredStatement};
-use crate::template::Serial;
 use crate::turns::Turns;
 use crate::window::Renewals;
 use arc_swap::ArcSwap;
@@ -38,13 +38,6 @@ const ATTEMPTS_MAX: usize = 256;
 const PROOFS_MAX: usize = 256;
 /// Joins under way at a time, of those whose token admits: each waits for the disk, and the disk takes them together.
 const JOINS_MAX: usize = 256;
-
-/// Renewals of one certificate: its one successor, and as many repetitions as a client needs whose line is bad and whose
-/// certificate lives ten seconds. Each is kept for ever.
-const PER_CERTIFICATE: Rate = Rate {
-    times: 60,
-    per: Duration::from_secs(60),
-};
 
 /// What this CA grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +71,7 @@ pub struct AuthorityServer<L> {
     pub(crate) joins: Semaphore,
     pub(crate) turns: Turns,
     pub(crate) identities: Meter<SpiffeId>,
-    pub(crate) successors: Meter<Serial>,
+    pub(crate) lines: Lines,
     pub(crate) failures: Failures,
     enforced: Enforced,
     metrics: Arc<CaMetrics>,
@@ -156,7 +149,7 @@ impl<L: Ledger> AuthorityServer<L> {
             joins: Semaphore::new(JOINS_MAX),
             turns: Turns::begin().map_err(ServerError::Threads)?,
             identities: Meter::new(grants.per_identity),
-            successors: Meter::new(PER_CERTIFICATE),
+            lines: Lines::default(),
             failures: Failures::new(grants.per_source),
             enforced: Enforced::default(),
             metrics,

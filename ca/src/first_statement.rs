@@ -20,7 +20,9 @@ pub(crate) async fn newest_statement(
 ) -> Result<StoredStatement, ServerError> {
     let mut newest: Option<StoredStatement> = None;
     loop {
-        let from = newest.as_ref().map_or(0, |kept| kept.sequence.saturating_add(1));
+        let from = newest
+            .as_ref()
+            .map_or(0, |kept| kept.sequence.saturating_add(1));
         let page = ledger.statements(from, store::LIST_MAX).await;
         match page.map_err(store::Refused::from)?.pop() {
             Some(kept) => newest = Some(kept),

@@ -2,9 +2,10 @@
 //!
 //! In: decoded messages. Out: replies, or statuses that carry the reason. Translates and bounds; decides nothing.
 
+use crate::answer::Answer;
 use crate::authority_server::AuthorityServer;
 use crate::call::Connection;
-use crate::issuance::{Answer, Asked};
+use crate::issuance::Asked;
 use crate::proof::Proof;
 use crate::refusal::Refusal;
 use crate::status::status;

@@ -7,12 +7,13 @@
 //! ```
 //!
 //! 1. Attestation comes before work: a stranger costs a look-up, and after too many failures not even that.
-//! 2. An [`Answer`] is made only from what is recorded.
+//! 2. An [`Answer`] is made only from what is recorded. The same key that asks again at once gets the same one.
 //! 3. A renewal takes no place that a join could hold, and a failed join counts against no proof of a key.
 //! 4. What costs processor time is done in [`crate::turns`], the certificate that ends soonest first.
 
+use crate::answer::Answer;
 use crate::attest::{Attested, By, CURRENT_SVID, JOIN_TOKEN, KEY_PROOF};
-use crate::authority::{Authority, IssueError};
+use crate::authority::IssueError;
 use crate::authority_server::AuthorityServer;
 use crate::authorize::Grant;
 use crate::budget::{Failed, source_of};
@@ -20,25 +21,17 @@ use crate::call::Connection;
 use crate::check::Checked;
 use crate::csr::Csr;
 use crate::in_force::InForce;
+use crate::lines::Question;
 use crate::proof::{Proof, ProofRefused};
 use crate::record::{Instance, KeyHash, Leaf};
 use crate::refusal::{Fault, Refusal};
-use crate::store::{self, JoinRecord, Ledger, Recorded, RenewRecord};
+use crate::revocation::Revoked;
+use crate::store::{JoinRecord, Ledger, RenewRecord};
 use crate::token::Token;
 use crate::vouch::{OPERATOR, Vouched, Wanted, vouch};
 use config::SpiffeId;
-use identity::pki_types::CertificateDer;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-/// A certificate that stands in the record, with what its holder must know.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) chain: Vec<CertificateDer<'static>>,
-    pub(crate) issued_at: SystemTime,
-    pub(crate) not_after_s: u64,
-    pub(crate) recorded: Recorded,
-}
 
 /// What a certificate is asked for with.
 #[derive(Debug)]
@@ -87,12 +80,17 @@ impl<L: Ledger> AuthorityServer<L> {
             let attested = Attested::by_token(&self.ledger, token, key, now).await?;
             drop(place);
             let _place = self.joins.try_acquire().map_err(|_| Refusal::Joins)?;
-            let taken = self.identities.take(attested.id(), began);
-            taken.map_err(|retry| Refusal::Identity {
+            let too_often = |retry| Refusal::Identity {
                 id: attested.id().clone(),
                 retry,
-            })?;
-            self.issue(&attested, asked, now).await
+            };
+            let fits = self.identities.fits(attested.id(), began);
+            fits.map_err(too_often)?;
+            let certified = self.certify(&attested, asked, now).await?;
+            // Not before the key is proved: whoever has seen a token and a key could use up the identity's joins.
+            let taken = self.identities.take(attested.id(), began);
+            taken.map_err(too_often)?;
+            self.record(attested.by(), certified, now).await
         };
         let answer = answer.await;
         let faults = [Fault::Unauthenticated, Fault::Request];
@@ -114,7 +112,7 @@ impl<L: Ledger> AuthorityServer<L> {
                 self.counted(KEY_PROOF, began, answer)
             }
             proof => {
-                let answer = self.renew_known(connection, proof, asked).await;
+                let answer = self.renew_known(connection, proof, asked, began).await;
                 self.counted(CURRENT_SVID, began, answer)
             }
         }
@@ -125,6 +123,7 @@ impl<L: Ledger> AuthorityServer<L> {
         connection: &Connection,
         proof: Option<Proof<'_>>,
         asked: Asked<'_>,
+        began: Instant,
     ) -> Result<Answer, Refusal> {
         let now = self.now();
         let attested = Attested::by_certificate(&self.caller(connection, now)?);
@@ -132,7 +131,7 @@ impl<L: Ledger> AuthorityServer<L> {
         if proof.is_some_and(|proof| shown.is_none_or(|shown| shown.as_ref() != proof.leaf)) {
             return Err(ProofRefused::OtherLeaf.into());
         }
-        self.issue(&attested, asked, now).await
+        self.succeed(&attested, asked, now, began).await
     }
 
     async fn renew_proved(
@@ -150,7 +149,7 @@ impl<L: Ledger> AuthorityServer<L> {
             let (csr, grace) = (&asked.csr, self.grants.grace);
             let attested = Attested::by_proof(&self.ledger, &proof, csr, grace, now).await?;
             drop(place);
-            self.issue(&attested, asked, now).await
+            self.succeed(&attested, asked, now, began).await
         };
         let answer = answer.await;
         let not_its = [Fault::Passing, Fault::Ours];
@@ -197,36 +196,88 @@ impl<L: Ledger> AuthorityServer<L> {
         answer
     }
 
-    /// From an identity that was shown to a certificate in the record.
-    async fn issue(
+    /// The next certificate of who has one, or the one that it got a moment ago.
+    async fn succeed(
         &self,
         attested: &Attested,
         asked: Asked<'_>,
         now: SystemTime,
+        began: Instant,
     ) -> Result<Answer, Refusal> {
+        let Some((parent, _)) = attested.parent() else {
+            return Err(Refusal::NoCertificate);
+        };
+        let taken = self.lines.take(parent, began);
+        taken.map_err(|retry| Refusal::Successors {
+            serial: parent,
+            retry,
+        })?;
+        let question = Question {
+            key: KeyHash::of(&Csr::claimed_key(&asked.csr)?),
+            instance: Instance::parse(asked.instance)?,
+            issuer: self.in_force().issuer_id(),
+        };
+        if let Some(answer) = self.lines.answered(parent, &question, now)
+            && self.holds(&answer, &question, attested.id())
+        {
+            // Its key is proved again, and what became of its parent is looked at.
+            self.refuse_revoked(attested)?;
+            let proof = move || Csr::from_der(&asked.csr);
+            let proved = self.turns.take(attested.rank(), proof).await;
+            proved.map_err(|_| Refusal::Crowded)??;
+            return Ok(answer);
+        }
+        let certified = self.certify(attested, asked, now).await?;
+        let answer = self.record(attested.by(), certified, now).await?;
+        self.lines.answer(parent, question, &answer);
+        Ok(answer)
+    }
+
+    /// Whether nothing is marked of what was answered.
+    fn holds(&self, answer: &Answer, question: &Question, id: &SpiffeId) -> bool {
+        let (serial, revoked) = (answer.recorded.serial(), self.revoked());
+        revoked.refuse(serial, question.key, id).is_ok()
+    }
+
+    fn refuse_revoked(&self, attested: &Attested) -> Result<(), Revoked> {
+        match attested.parent() {
+            Some((serial, key)) => self.revoked().refuse(serial, key, attested.id()),
+            None => Ok(()),
+        }
+    }
+
+    /// A certificate for an identity that was shown and a key that is proved. Nobody gets it before it is recorded.
+    async fn certify(
+        &self,
+        attested: &Attested,
+        asked: Asked<'_>,
+        now: SystemTime,
+    ) -> Result<Certified, Refusal> {
         let instance = Instance::parse(asked.instance)?;
         let in_force = self.in_force();
         let domain = in_force.authority.trust_domain();
         let (ttl, ttl_max) = (self.grants.ttl, self.grants.ttl_max);
         let grant = Grant::decide(domain, attested.id(), ttl, ttl_max);
         let grant = grant.map_err(IssueError::from)?;
-        if let Some((serial, key)) = attested.parent() {
-            self.revoked().refuse(serial, key, grant.id())?;
-            let taken = self.successors.take(&serial, Instant::now());
-            taken.map_err(|retry| Refusal::Successors { serial, retry })?;
-        }
-        let work = {
-            let (in_force, csr) = (Arc::clone(&in_force), asked.csr);
-            move || certify(&in_force, &csr, &grant, instance, now)
-        };
+        self.refuse_revoked(attested)?;
+        let csr = asked.csr;
+        let work = move || certify(in_force, &csr, &grant, instance, now);
         let certified = self.turns.take(attested.rank(), work).await;
-        let (checked, leaf) = certified.map_err(|_| Refusal::Crowded)??;
-        let recorded = self.record(attested.by(), leaf).await?;
-        Ok(Answer::of(&in_force.authority, &checked, recorded, now))
+        certified.map_err(|_| Refusal::Crowded)?
     }
 
-    async fn record(&self, by: By, leaf: Leaf) -> Result<Recorded, store::Refused> {
-        match by {
+    async fn record(
+        &self,
+        by: By,
+        certified: Certified,
+        now: SystemTime,
+    ) -> Result<Answer, Refusal> {
+        let Certified {
+            in_force,
+            checked,
+            leaf,
+        } = certified;
+        let recorded = match by {
             By::Token(token) => self.ledger.join(JoinRecord { token, leaf }).await,
             By::Leaf {
                 parent,
@@ -242,18 +293,27 @@ impl<L: Ledger> AuthorityServer<L> {
                 };
                 self.ledger.renew(renewal).await
             }
-        }
+        };
+        Ok(Answer::of(&in_force.authority, &checked, recorded?, now))
     }
+}
+
+/// A certificate that is about to be recorded.
+struct Certified {
+    /// Whose issuer signed it.
+    in_force: Arc<InForce>,
+    checked: Checked,
+    leaf: Leaf,
 }
 
 /// All that costs processor time: about 300 us.
 fn certify(
-    in_force: &InForce,
+    in_force: Arc<InForce>,
     csr: &[u8],
     grant: &Grant,
     instance: Instance,
     now: SystemTime,
-) -> Result<(Checked, Leaf), Refusal> {
+) -> Result<Certified, Refusal> {
     let csr = Csr::from_der(csr)?;
     let authority = &in_force.authority;
     let checked = authority.certify_granted(&csr, grant, now)?;
@@ -264,17 +324,9 @@ fn certify(
         instance,
         ..Leaf::made(&checked, authority, grant, &csr, issued_at_s)
     };
-    Ok((checked, leaf))
-}
-
-impl Answer {
-    /// Only of what is recorded.
-    fn of(authority: &Authority, checked: &Checked, recorded: Recorded, now: SystemTime) -> Self {
-        Answer {
-            chain: authority.chain(checked),
-            issued_at: now,
-            not_after_s: checked.validity().not_after_s,
-            recorded,
-        }
-    }
+    Ok(Certified {
+        in_force,
+        checked,
+        leaf,
+    })
 }

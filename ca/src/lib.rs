@@ -72,6 +72,10 @@ mod turns;
 
 mod budget;
 
+mod answer;
+
+mod lines;
+
 mod call;
 
 mod attest;

@@ -38,7 +38,7 @@ pub enum Refusal {
         /// When the next one is heard.
         retry: Duration,
     },
-    /// Too many renewals of this certificate.
+    /// Too many renewals of this certificate and of those that came of it.
     Successors {
         /// Which one.
         serial: Serial,
@@ -197,7 +197,7 @@ impl fmt::Display for Refusal {
             ),
             Refusal::Successors { serial, retry } => write!(
                 f,
-                "certificate {serial} is not renewed: that was asked for too often; try again in {} ms",
+                "certificate {serial} is not renewed: it and its successors were too often; try again in {} ms",
                 retry.as_millis()
             ),
             Refusal::Joins => {

@@ -76,6 +76,17 @@ impl Recorded {
     pub fn again(&self) -> bool {
         self.again
     }
+
+    /// For tests of what comes after the record.
+    #[cfg(test)]
+    pub(crate) fn made_up(serial: Serial) -> Self {
+        Recorded {
+            index: 0,
+            serial,
+            leaf_hash: [0; 32],
+            again: false,
+        }
+    }
 }
 
 /// What a token would admit, if nothing changes until it is spent.

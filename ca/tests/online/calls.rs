@@ -127,6 +127,97 @@ async fn a_certificate_is_renewed_by_its_holder_for_its_own_identity_and_once() 
 }
 
 #[tokio::test]
+async fn a_renewal_that_is_asked_for_again_adds_nothing_to_the_record() {
+    let folder = made();
+    let ca = Ca::start(folder.path()).await;
+    let mut client = ca.client(Some(ca.member("/orders").await)).await;
+    let next = Key::generate().unwrap();
+    let mut unproved = renew_request(&next);
+    *unproved.csr.last_mut().unwrap() ^= 1;
+
+    let first = client.renew(renew_request(&next)).await.unwrap();
+    let again = client.renew(renew_request(&next)).await.unwrap();
+    let refused = client.renew(unproved).await.unwrap_err();
+    ca.put_ahead(31);
+    let later = client.renew(renew_request(&next)).await.unwrap();
+
+    let (first, again, later) = (first.into_inner(), again.into_inner(), later.into_inner());
+    assert_eq!((again.log_index, &again.chain), (1, &first.chain));
+    assert_eq!(again.not_after_unix_s, first.not_after_unix_s);
+    assert!(again.issued_at_unix_ms >= first.issued_at_unix_ms);
+    assert_eq!(reason(&refused), "csr_proof");
+    assert_eq!(later.log_index, 2);
+    ca.stop().await;
+}
+
+#[tokio::test]
+async fn a_repeated_renewal_ends_with_a_mark() {
+    let folder = made();
+    let ca = Ca::start(folder.path()).await;
+    let mut client = ca.client(Some(ca.member("/orders").await)).await;
+    let next = Key::generate().unwrap();
+    let first = client.renew(renew_request(&next)).await.unwrap();
+    let first = svid(first.into_inner(), next);
+
+    ca.server.revoke(serial_of(&first)).await.unwrap();
+    let other = client.renew(renew_request(first.key())).await.unwrap();
+    ca.server.revoke(key_of(&first)).await.unwrap();
+    let refused = client.renew(renew_request(first.key())).await.unwrap_err();
+
+    assert_eq!(other.into_inner().log_index, 2);
+    assert_eq!(reason(&refused), "revoked");
+    ca.stop().await;
+}
+
+#[tokio::test]
+async fn one_certificate_does_not_fill_the_record_by_itself_or_by_its_successors() {
+    let folder = made();
+    let ca = Ca::start(folder.path()).await;
+    let mut other = ca.client(Some(ca.member("/ledger").await)).await;
+    let mut held = ca.member("/orders").await;
+
+    let mut renewals = 0;
+    let refused = loop {
+        let next = Key::generate().unwrap();
+        let mut client = ca.client(Some(held)).await;
+        match client.renew(renew_request(&next)).await {
+            Ok(renewed) => held = svid(renewed.into_inner(), next),
+            Err(refused) => break refused,
+        }
+        renewals += 1;
+        assert!(renewals < 600, "each successor has a measure of its own");
+    };
+
+    assert!(renewals >= 60, "{renewals}");
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert_eq!(reason(&refused), "certificate_limit");
+    assert!(api::refusal::wait(&refused).is_some());
+    let others = other.renew(renew_request(&Key::generate().unwrap())).await;
+    assert!(others.is_ok());
+    ca.stop().await;
+}
+
+#[tokio::test]
+async fn who_has_seen_a_token_and_its_key_uses_up_none_of_the_identitys_joins() {
+    let folder = made();
+    let ca = Ca::start(folder.path()).await;
+    let token = ca.token("/orders", 1).await;
+    let key = Key::generate().unwrap();
+    ca.join(&token, &key).await.unwrap();
+    let mut unproved = join_request(&token, &key);
+    *unproved.csr.last_mut().unwrap() ^= 1;
+    let mut thief = ca.client(None).await;
+
+    for _ in 0..10 {
+        let refused = thief.join(unproved.clone()).await.unwrap_err();
+        assert_eq!(reason(&refused), "csr_proof");
+    }
+
+    assert!(ca.join(&token, &key).await.is_ok());
+    ca.stop().await;
+}
+
+#[tokio::test]
 async fn a_stranger_gets_the_statements_and_a_restart_changes_none_of_them() {
     let folder = made();
     let ca = Ca::start(folder.path()).await;

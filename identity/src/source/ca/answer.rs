@@ -74,6 +74,7 @@ const LABELS: &[(&str, Next)] = &[
     // Too much, and passing.
     ("source_limit", Next::Again),
     ("identity_limit", Next::Again),
+    ("certificate_limit", Next::Again),
     ("joins_full", Next::Again),
     ("renewals_full", Next::Again),
     ("streams_full", Next::Again),
