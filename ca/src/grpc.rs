@@ -150,7 +150,9 @@ impl Stream for Replies {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crate::fixture::server;
     use crate::store::StatementSignature;
     use api::bounds::REPLY_BYTES_MAX;
     use prost::Message;
@@ -166,6 +168,31 @@ mod tests {
             body: vec![7; 48 * 1024],
             signatures: vec![by; 128],
         }
+    }
+
+    #[tokio::test]
+    async fn who_has_the_newest_statement_costs_no_reading() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let server = server(folder.path()).await;
+        let newest = server.state().statement.sequence;
+        let calls = Calls {
+            server: Arc::clone(&server),
+            connection: Arc::new(Connection::new([127, 0, 0, 1].into(), Vec::new())),
+            draining: daemon::drain::pair().1,
+        };
+        let ask =
+            |after_sequence| calls.statements(Request::new(StatementsRequest { after_sequence }));
+        let told = |reply: Result<Response<StatementsReply>, Status>| match reply {
+            Ok(reply) => Ok(reply.into_inner().statements.len()),
+            Err(status) => Err(api::refusal::reason(&status).unwrap().to_owned()),
+        };
+        assert_eq!(told(ask(newest - 1).await), Ok(1));
+
+        server.ledger().break_down();
+        let closed = "store_closed".to_owned();
+        assert_eq!(told(ask(0).await), Err(closed));
+        assert_eq!(told(ask(newest).await), Ok(0));
+        assert_eq!(told(ask(u64::MAX).await), Ok(0));
     }
 
     #[test]

@@ -108,6 +108,9 @@ mod serve;
 
 pub mod admin;
 
+#[cfg(test)]
+mod fixture;
+
 mod upkeep;
 
 mod start_error;

@@ -107,6 +107,13 @@ impl Store {
         })))
     }
 
+    /// As when its threads have died: for tests of what is done then.
+    #[cfg(test)]
+    pub(crate) fn break_down(&self) {
+        self.0.queue.abandon();
+        lock(&self.0.readers).clear();
+    }
+
     async fn write(&self, class: Class, work: Work) -> Result<Done, Refused> {
         let (answer, answered) = oneshot::channel();
         self.0.queue.push(class, Job { work, answer })?;
