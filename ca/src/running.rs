@@ -11,7 +11,7 @@ use crate::dir::Dir;
 use crate::serve::{self, Limits};
 use crate::start_error::StartError;
 use crate::store::Store;
-use crate::upkeep::{self, CERTIFICATE};
+use crate::upkeep::{self, CERTIFICATE, RECORD};
 use config::{Address, ca as wanted};
 use daemon::bind::{self, Listener};
 use daemon::drain::{self, Drain, Draining};
@@ -143,6 +143,7 @@ impl Running {
         serve_metrics(bound.metrics, &page_drain, metrics);
         health.up(LISTENERS);
         health.up(CERTIFICATE);
+        health.up(RECORD);
         running.tell(config);
         running
     }

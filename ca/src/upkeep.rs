@@ -1,7 +1,7 @@
 //! Keeps a CA's own certificates alive while it runs, and tells of it once.
 //!
-//! In: the authority, the drain, the state of health. Out: renewals where they are due, lines of the log, the part
-//! `certificate` of health.
+//! In: the authority, the drain, the state of health. Out: renewals where they are due, lines of the log, the parts
+//! `certificate` and `record` of health.
 //!
 //! 1. Due is judged again at most [`LOOKED_EVERY`] apart: timers stand still while the machine sleeps, certificates end.
 //! 2. What stays the same is told once.
@@ -25,6 +25,12 @@ const ROOT_NOTE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// What health calls the CA's own certificate.
 pub(crate) const CERTIFICATE: &str = "certificate";
+
+/// What health calls the place where certificates are recorded.
+pub(crate) const RECORD: &str = "record";
+/// Why it is lost: its writer never ends by itself.
+const RECORD_LOST: &str =
+    "its writer has died and nothing is issued any more; look at the log, and start the ca again";
 
 /// Looks and renews until the drain starts.
 pub(crate) async fn run<L: Ledger + 'static>(
@@ -52,6 +58,10 @@ pub(crate) async fn run<L: Ledger + 'static>(
                 health.down(CERTIFICATE, "its renewal panicked; look at the log");
             }
             Err(_runtime_is_ending) => return,
+        }
+        if server.ledger().is_over() && health.live().is_ok() {
+            tracing::error!("the record: {RECORD_LOST}");
+            health.lose(RECORD, RECORD_LOST);
         }
         if timeout(LOOKED_EVERY, draining.started()).await.is_ok() {
             return;
@@ -151,8 +161,11 @@ fn at(time: SystemTime) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crate::fixture::server;
     use crate::stated::NotStated;
+    use crate::store::Store;
 
     const NOW: SystemTime = UNIX_EPOCH;
     const DAY: Duration = Duration::from_secs(86_400);
@@ -168,6 +181,34 @@ mod tests {
     fn away() -> Result<Upkeep, ServerError> {
         let (own, issuer) = (false, Renewal::RootAway);
         Ok(Upkeep { own, issuer })
+    }
+
+    /// Looks once, and says what probes hear then.
+    async fn looked(
+        server: &Arc<AuthorityServer<Store>>,
+    ) -> (Result<(), String>, Result<(), String>) {
+        let health = Arc::new(Health::waiting_for(&[(CERTIFICATE, "not looked at yet")]));
+        let (drain, draining) = daemon::drain::pair();
+        draining.track(run(
+            Arc::clone(server),
+            draining.clone(),
+            Arc::clone(&health),
+        ));
+        // The drain is heard after the first look.
+        assert_eq!(drain.start_and_wait(Duration::from_secs(10)).await, 0);
+        (health.live(), health.ready())
+    }
+
+    #[tokio::test]
+    async fn a_record_whose_writer_died_is_told_to_probes() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let server = server(folder.path()).await;
+        assert_eq!(looked(&server).await, (Ok(()), Ok(())));
+
+        server.ledger().break_down();
+
+        let lost = Err(format!("{RECORD}: {RECORD_LOST}"));
+        assert_eq!(looked(&server).await, (lost.clone(), lost));
     }
 
     #[test]

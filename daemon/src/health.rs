@@ -5,7 +5,7 @@
 //!
 //! 1. `/started` is every part up: what others wait for. It does not ask the app, which may itself wait for us.
 //! 2. `/ready` is that, not draining, and the app accepts.  3. `/live` is answered while anything is: restarting a process
-//!    whose CA is away would only take its traffic down too.
+//!    whose CA is away would only take its traffic down too. It says no once a part is lost that only a restart brings back.
 use crate::pages::{Page, Request};
 use http::StatusCode;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,6 +24,8 @@ struct State {
     /// Its name, and why it is not up, if it is not.
     parts: Vec<(&'static str, Option<String>)>,
     draining: bool,
+    /// What only a restart brings back, and why.
+    lost: Option<(&'static str, String)>,
 }
 
 impl Health {
@@ -36,6 +38,7 @@ impl Health {
         Health(Mutex::new(State {
             parts,
             draining: false,
+            lost: None,
         }))
     }
 
@@ -47,6 +50,13 @@ impl Health {
     /// This part is not up (any more), and why.
     pub fn down(&self, part: &'static str, why: impl Into<String>) {
         self.set(part, Some(why.into()));
+    }
+
+    /// This part is not up any more, and nothing but a restart of the process brings it back.
+    pub fn lose(&self, part: &'static str, why: impl Into<String>) {
+        let why = why.into();
+        self.state().lost = Some((part, why.clone()));
+        self.down(part, why);
     }
 
     /// Whether this part is awaited and not up.
@@ -84,13 +94,21 @@ impl Health {
         self.started()
     }
 
+    /// Whether the process is worth keeping, or one line that says why it is not.
+    pub fn live(&self) -> Result<(), String> {
+        match &self.state().lost {
+            Some((part, why)) => Err(format!("{part}: {why}")),
+            None => Ok(()),
+        }
+    }
+
     /// The page at the request's path. `app_accepts` is asked for readiness only, and has 900 ms.
     pub async fn page<F>(&self, request: &Request, app_accepts: impl FnOnce() -> F) -> Page
     where
         F: Future<Output = Result<(), String>>,
     {
         match request.uri().path() {
-            "/live" => Page::text(StatusCode::OK, "live"),
+            "/live" => page("live", self.live()),
             "/started" => page("started", self.started()),
             "/ready" | "/healthz/ready" => {
                 let ready = match self.ready() {
@@ -196,6 +214,23 @@ mod tests {
         )
         .await;
         check(&health, "/live", ready(Ok(())), 200, "live").await;
+    }
+
+    #[tokio::test]
+    async fn a_process_that_lost_what_only_a_restart_brings_back_does_not_live() {
+        let health = Health::waiting_for(&[]);
+        health.down("certificate", "ended");
+        check(&health, "/live", pending(), 200, "live").await;
+
+        health.lose("record", "its writer died");
+        health.up("certificate");
+
+        let (live, ready) = (
+            "not live: record: its writer died",
+            "not ready: record: its writer died",
+        );
+        check(&health, "/live", pending(), 503, live).await;
+        check(&health, "/ready", pending(), 503, ready).await;
     }
 
     #[tokio::test(start_paused = true)]

@@ -287,6 +287,9 @@ from!(
 ///
 /// Every answer of a method that writes comes after the platter has it. A future that is dropped may or may not have written.
 pub trait Ledger: Send + Sync {
+    /// Whether nothing will be recorded any more, whatever becomes of the disk, until the CA starts anew.
+    fn is_over(&self) -> bool;
+
     /// Spends the token and appends the certificate, as one. The same key may do it again until the token ends.
     /// Refuses for the token ([`TokenRefused`]), a mark of revocation, a used serial, or the store. `leaf.issued_at_s` is the time it is judged at.
     fn join(&self, join: JoinRecord) -> impl Future<Output = Result<Recorded, Refused>> + Send;

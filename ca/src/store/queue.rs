@@ -105,6 +105,10 @@ impl<T> Queue<T> {
         self.changed.notify_all();
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// Like `close`, and lets go of what is within: for when nobody serves any more.
     pub(super) fn abandon(&self) {
         let left = {

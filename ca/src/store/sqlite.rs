@@ -198,6 +198,11 @@ fn seconds(now: SystemTime) -> u64 {
 }
 
 impl Ledger for Store {
+    fn is_over(&self) -> bool {
+        // Nobody but the writer closes it while there is somebody to ask.
+        self.0.queue.is_closed()
+    }
+
     async fn join(&self, join: JoinRecord) -> Result<Recorded, Refused> {
         self.record(Class::Joins, Work::Join(join)).await
     }
