@@ -23,10 +23,10 @@ use crate::csr::Csr;
 use crate::in_force::InForce;
 use crate::lines::Question;
 use crate::proof::{Proof, ProofRefused};
-use crate::record::{Instance, KeyHash, Leaf};
+use crate::record::{Instance, KeyHash, Leaf, LineageRefused};
 use crate::refusal::{Fault, Refusal};
 use crate::revocation::Revoked;
-use crate::store::{JoinRecord, Ledger, RenewRecord};
+use crate::store::{JoinRecord, Ledger, Refused, RenewRecord};
 use crate::token::Token;
 use crate::vouch::{OPERATOR, Vouched, Wanted, vouch};
 use config::SpiffeId;
@@ -228,9 +228,31 @@ impl<L: Ledger> AuthorityServer<L> {
             return Ok(answer);
         }
         let certified = self.certify(attested, asked, now).await?;
-        let answer = self.record(attested.by(), certified, now).await?;
+        let answer = self.record(attested.by(), certified, now).await;
+        if let Err(refused) = &answer {
+            self.tell_contested(attested.id(), refused, began);
+        }
+        let answer = answer?;
         self.lines.answer(parent, question, &answer);
         Ok(answer)
+    }
+
+    /// Two hold one key, it seems: who runs the CA should not only hear it when asking.
+    fn tell_contested(&self, id: &SpiffeId, refused: &Refusal, now: Instant) {
+        let Refusal::Record(Refused::Lineage(LineageRefused::SecondSuccessor {
+            parent,
+            successor,
+        })) = refused
+        else {
+            return;
+        };
+        if self.lines.is_news(*parent, now) {
+            let reason = refused.reason();
+            tracing::warn!(
+                reason, %id, serial = %parent, %successor,
+                "two seem to hold the key of one certificate: a second successor was refused; see `contested` of `countersign ca status`"
+            );
+        }
     }
 
     /// Whether nothing is marked of what was answered.

@@ -1,7 +1,7 @@
 //! How often certificates of one line are asked for, and what was answered a moment ago.
 //!
-//! In: which certificate is to be renewed, by what question, the time. Out: a place or how long to wait, and the answer that the
-//! same question got before. A line is a certificate and all that came of it.
+//! In: which certificate is to be renewed, by what question, the time. Out: a place or how long to wait, the answer that the
+//! same question got before, and whether a suspicion about it is news. A line is a certificate and all that came of it.
 //!
 //! 1. One certificate cannot fill the record: its successors are measured together with it, and so are theirs.
 //! 2. A lost answer is told again for a moment, without another certificate.
@@ -21,6 +21,11 @@ use std::time::{Duration, Instant, SystemTime};
 const RATE: Rate = Rate {
     times: 60,
     per: Duration::from_secs(60),
+};
+/// How often it is told that two seem to hold a key of one line.
+const TOLD: Rate = Rate {
+    times: 1,
+    per: Duration::from_secs(60 * 60),
 };
 /// How long an answer is told again at most: somewhat more than a client waits for one.
 const TOLD_AGAIN: Duration = Duration::from_secs(30);
@@ -44,6 +49,7 @@ pub(crate) struct Question {
 #[derive(Debug)]
 pub(crate) struct Lines {
     meter: Meter<Serial>,
+    told: Meter<Serial>,
     recent: Mutex<Recent>,
 }
 
@@ -65,6 +71,7 @@ impl Default for Lines {
     fn default() -> Self {
         Lines {
             meter: Meter::new(RATE),
+            told: Meter::new(TOLD),
             recent: Mutex::default(),
         }
     }
@@ -75,6 +82,12 @@ impl Lines {
     pub(crate) fn take(&self, parent: Serial, now: Instant) -> Result<(), Duration> {
         let head = self.recent().head(parent);
         self.meter.take(&head, now)
+    }
+
+    /// Whether somebody should hear that two seem to hold the key of this certificate.
+    pub(crate) fn is_news(&self, parent: Serial, now: Instant) -> bool {
+        let head = self.recent().head(parent);
+        self.told.take(&head, now).is_ok()
     }
 
     /// The answer to the same question about this certificate, if it was given a moment ago.
@@ -175,6 +188,23 @@ mod tests {
         assert_eq!(lines.take(serial(1000), now), Ok(()));
         let later = now + Duration::from_secs(2);
         assert_eq!(lines.take(serial(RATE.times), later), Ok(()));
+    }
+
+    #[test]
+    fn a_suspicion_about_one_line_is_news_once_an_hour() {
+        let (lines, now) = (Lines::default(), Instant::now());
+        lines.answer(serial(0), question(1), &answer(1, 3600));
+
+        let hour = Duration::from_secs(3601);
+        for (parent, at, news) in [
+            (0, now, true),
+            (0, now, false),
+            (1, now, false),
+            (7, now, true),
+            (1, now + hour, true),
+        ] {
+            assert_eq!(lines.is_news(serial(parent), at), news, "{parent}");
+        }
     }
 
     #[test]

@@ -127,6 +127,33 @@ async fn a_certificate_is_renewed_by_its_holder_for_its_own_identity_and_once() 
 }
 
 #[tokio::test]
+async fn a_second_successor_is_told_to_the_log_once() {
+    let folder = made();
+    let ca = Ca::start(folder.path()).await;
+    let held = ca.member("/orders").await;
+    let serial = held.leaf().serial.clone();
+    let mut client = ca.client(Some(held)).await;
+    let warnings = Warnings::default();
+    let _here = tracing::subscriber::set_default(warnings.clone());
+    let next = Key::generate().unwrap();
+    client.renew(renew_request(&next)).await.unwrap();
+    assert_eq!(warnings.said(), Vec::<String>::new());
+
+    for _ in 0..3 {
+        let thief = Key::generate().unwrap();
+        let refused = client.renew(renew_request(&thief)).await.unwrap_err();
+        assert_eq!(reason(&refused), "second_successor");
+    }
+
+    let said = warnings.said();
+    assert_eq!(said.len(), 1, "{said:?}");
+    for wanted in ["second_successor", "spiffe://shop.example/orders", &serial] {
+        assert!(said[0].contains(wanted), "{wanted} is not in {said:?}");
+    }
+    ca.stop().await;
+}
+
+#[tokio::test]
 async fn a_renewal_that_is_asked_for_again_adds_nothing_to_the_record() {
     let folder = made();
     let ca = Ca::start(folder.path()).await;
