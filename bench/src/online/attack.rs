@@ -119,6 +119,8 @@ fn address() -> Ipv4Addr {
 
 async fn connect(to: SocketAddr) -> Result<TcpStream, Failed> {
     let socket = TcpSocket::new_v4()?;
+    // Closed by a reset: the kernel remembers an orderly end for two minutes, and its table of connections is full before the CA is.
+    socket.set_zero_linger()?;
     socket.bind((address(), 0).into())?;
     Ok(socket.connect(to).await?)
 }
