@@ -79,10 +79,11 @@ impl Running {
         let process = Process::start(&mut demo(&place, &["--for", "5m"]));
         Running { place, process }
     }
-    /// Waits for a line.
+    /// Waits for a line. A promise takes ten seconds and more on an idle machine.
     fn told(&self, words: &str) {
         let found = |line: &str| line.contains(words).then_some(());
-        self.process.out.wait_for(words, found);
+        let out = &self.process.out;
+        out.wait_for_within(Duration::from_secs(60), words, found);
     }
     /// Asks it to end: nothing of it is left then, and its exit code is one of these.
     fn check_ended(mut self, signal: Signal, codes: &[i32]) {

@@ -159,11 +159,18 @@ impl Lines {
 
     /// Waits for the first line, past or future, of which `wanted` makes something. Panics with all lines if none comes.
     pub fn wait_for<T>(&self, what: &str, wanted: impl Fn(&str) -> Option<T>) -> T {
-        self.wait(
-            what,
-            |state| state.lines.iter().find_map(|line| wanted(line)),
-            true,
-        )
+        self.wait_for_within(PATIENCE, what, wanted)
+    }
+
+    /// The same for what takes its time even on an idle machine.
+    pub fn wait_for_within<T>(
+        &self,
+        patience: Duration,
+        what: &str,
+        wanted: impl Fn(&str) -> Option<T>,
+    ) -> T {
+        let found = |state: &State| state.lines.iter().find_map(|line| wanted(line));
+        self.wait_within(patience, what, found, true)
     }
 
     /// The first line, past or future, of which `wanted` makes something; `None` if its writers end before.
@@ -199,7 +206,17 @@ impl Lines {
     }
 
     fn wait<T>(&self, what: &str, wanted: impl Fn(&State) -> Option<T>, needs_more: bool) -> T {
-        let ends = Instant::now() + PATIENCE;
+        self.wait_within(PATIENCE, what, wanted, needs_more)
+    }
+
+    fn wait_within<T>(
+        &self,
+        patience: Duration,
+        what: &str,
+        wanted: impl Fn(&State) -> Option<T>,
+        needs_more: bool,
+    ) -> T {
+        let ends = Instant::now() + patience;
         let mut state = self.0.state.lock().expect("no reader panics");
         loop {
             if let Some(found) = wanted(&state) {
