@@ -6,7 +6,7 @@ const UP: [&str; 2] = ["Certificates", "The app and the sidecars"];
 
 /// The shop of the page, with `$storefront` for the address of its caller's sidecar.
 fn shop() -> Example {
-    let mut example = Example::copy();
+    let mut example = Example::copy("files");
     example.follow(&UP);
     let storefront = example.at(15001);
     example.run(&format!("storefront=http://{storefront}"));

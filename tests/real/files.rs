@@ -11,7 +11,7 @@ const UP: &str = "The app and the sidecars";
 #[test]
 #[ignore = "needs nginx, curl and PostgreSQL: .ci/parts"]
 fn the_page_of_the_example_says_what_happens() {
-    Example::copy().follow_all();
+    Example::copy("files").follow_all();
 }
 
 /// One version of HTTP, and how the example reaches the app in it.
@@ -46,7 +46,7 @@ struct Shop(Example);
 
 impl Shop {
     fn open() -> Self {
-        let mut example = Example::copy();
+        let mut example = Example::copy("files");
         example.follow(&[CERTIFICATES, UP]);
         Shop(example)
     }

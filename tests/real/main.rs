@@ -23,3 +23,4 @@ mod validators;
 mod files;
 mod postgres;
 mod bulk;
+mod renewing;

@@ -18,7 +18,7 @@ const STRAIGHT: u16 = 5433;
 #[test]
 #[ignore = "needs PostgreSQL, nginx and curl: .ci/parts"]
 fn twenty_megabytes_of_rows_arrive_as_they_left_in_both_directions() {
-    let mut example = Example::copy();
+    let mut example = Example::copy("files");
     example.follow(&DATABASE);
     let rows = "SELECT g, repeat(md5(g::text), 3) FROM generate_series(1, 200000) g";
     let read = |port| psql(&example, port, &format!("COPY ({rows}) TO STDOUT"));
@@ -50,7 +50,7 @@ fn twenty_megabytes_of_rows_arrive_as_they_left_in_both_directions() {
 #[test]
 #[ignore = "needs PostgreSQL, nginx and curl: .ci/parts"]
 fn a_denied_caller_is_closed_before_the_database_sees_a_connection() {
-    let mut example = Example::copy();
+    let mut example = Example::copy("files");
     example.follow(&DATABASE);
     let seen = |example: &Example| {
         let log = example.text("postgres.log");
@@ -105,7 +105,7 @@ fn a_denied_caller_is_closed_before_the_database_sees_a_connection() {
 #[test]
 #[ignore = "needs PostgreSQL, nginx and curl: .ci/parts"]
 fn a_session_outlives_idleness_and_the_renewal_of_all_certificates() {
-    let mut example = Example::copy();
+    let mut example = Example::copy("files");
     // For HTTP; a quiet session of a database is not idle.
     example.run("for name in storefront ledger; do echo 'limits: { idle: 1s }' >>$name.yaml; done");
     example.follow(&DATABASE);

@@ -1,4 +1,4 @@
-//! `examples/files`, as a person tries it: copied into a fresh folder and followed with bash, block by block, without root.
+//! A folder of `examples`, as a person tries it: copied into a fresh folder and followed with bash, block by block, without root.
 //!
 //! The page names fixed ports. Each is replaced in all files by one that is free, so that tests can run beside each other
 //! and beside what the machine runs already.
@@ -23,7 +23,7 @@ use tempfile::TempDir;
 /// The user `nobody`: what PostgreSQL and a careful person do not do as root is done as this one.
 const NOBODY: u32 = 65534;
 
-/// A copy of `examples/files` and a shell in it. All that the shell started ends when it is dropped.
+/// A copy of a folder of `examples` and a shell in it. All that the shell started ends when it is dropped.
 pub struct Example {
     page: Page,
     ports: BTreeMap<u16, u16>,
@@ -35,10 +35,11 @@ pub struct Example {
 }
 
 impl Example {
-    /// Copies the files and opens the shell; nothing is run yet.
-    pub fn copy() -> Self {
+    /// Copies the files of that folder and opens the shell; nothing is run yet.
+    pub fn copy(folder: &str) -> Self {
         let place = TempDir::new().expect("a temporary folder can be made");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/files");
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+        let source = examples.join(folder);
         let mut texts = texts(&source);
         let ports = free_ports(&texts);
         for (name, text) in &mut texts {
@@ -174,8 +175,8 @@ impl Drop for Example {
 }
 
 fn texts(source: &Path) -> BTreeMap<String, String> {
-    let entries = fs::read_dir(source).expect("examples/files is there");
-    let files = entries.map(|entry| entry.expect("examples/files can be read").path());
+    let entries = fs::read_dir(source).expect("the example is there");
+    let files = entries.map(|entry| entry.expect("the example can be read").path());
     files
         .filter(|path| !path.ends_with(".gitignore"))
         .map(|path| {
