@@ -77,15 +77,22 @@ impl Outlook {
         }
     }
 
+    /// Whether condition or reason changed. That whoever still waits has no reason to any more is none: what it waits for is
+    /// about to be in force.
+    fn is_news(&self, before: Option<&Outlook>) -> bool {
+        let Some(before) = before else {
+            return true;
+        };
+        let reason = |outlook: &Outlook| outlook.why.as_ref().map(|why| why.reason);
+        match (before.condition, self.condition) {
+            (Condition::Waiting, Condition::Waiting) if self.why.is_none() => false,
+            (then, now) => then != now || reason(before) != reason(self),
+        }
+    }
+
     /// Writes to the log what is news since `before`: once per change of condition or reason, whatever the words.
     pub(crate) fn log(&self, before: Option<&Outlook>) {
-        let label = |outlook: &Outlook| {
-            (
-                outlook.condition,
-                outlook.why.as_ref().map(|why| why.reason),
-            )
-        };
-        if before.map(label) == Some(label(self)) {
+        if !self.is_news(before) {
             return;
         }
         let reason = self.why.as_ref().map_or("", |why| why.reason);
@@ -149,6 +156,40 @@ mod tests {
         let outlook = Outlook::of(leaf_s.map(at), &state, at(1000));
         assert_eq!(outlook.condition.as_str(), condition);
         assert_eq!(outlook.down().as_deref(), down, "{leaf_s:?}");
+    }
+
+    fn outlook(leaf_s: Option<u64>, reason: Option<&'static str>) -> Outlook {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let why = reason.map(|reason| Why {
+            reason,
+            text: String::new(),
+        });
+        let state = State {
+            why,
+            ..State::default()
+        };
+        Outlook::of(leaf_s.map(at), &state, at(1000))
+    }
+
+    #[test]
+    fn a_reason_is_told_once_and_its_end_is_told_by_the_identity_that_comes() {
+        let (away, denied) = (Some("away"), Some("denied"));
+        for (before, now, expected) in [
+            ((None, None), (None, None), false),
+            ((None, None), (None, away), true),
+            ((None, away), (None, away), false),
+            ((None, away), (None, denied), true),
+            ((None, away), (None, None), false),
+            ((None, None), (Some(2000), None), true),
+            ((Some(2000), None), (Some(2000), away), true),
+            ((Some(2000), away), (Some(3000), away), false),
+            ((Some(2000), away), (Some(2000), None), true),
+            ((Some(2000), away), (Some(999), away), true),
+        ] {
+            let (then, told) = (outlook(before.0, before.1), outlook(now.0, now.1));
+            assert_eq!(told.is_news(Some(&then)), expected, "{before:?} {now:?}");
+            assert!(told.is_news(None));
+        }
     }
 
     #[test]
