@@ -8,8 +8,8 @@
 //! 3. A reply is taken whole or refused whole.
 
 use crate::{
-    Bundles, Key, Refused, Role, Signature, SignedStatement, StatementRefused, Svid, SvidError,
-    Verifier, walk,
+    Bundles, Key, Leaf, Refused, Role, Signature, SignedStatement, StatementRefused, Svid,
+    SvidError, Verifier, walk,
 };
 use api::ca_v1 as wire;
 use config::{SpiffeId, TrustDomain};
@@ -52,6 +52,8 @@ pub enum ReplyRefused {
     },
     /// It says that the leaf ends at another time than the leaf does.
     NotAfter,
+    /// It says that the leaf was issued at a time when the leaf does not hold.
+    IssuedAt,
     /// There is no statement in it, or its statement is not believed.
     Statement(StatementRefused),
     /// No peer would believe the SVID.
@@ -66,6 +68,7 @@ impl ReplyRefused {
             ReplyRefused::OtherIdentity { .. } => "reply_other_identity",
             ReplyRefused::OtherDomain { .. } => "reply_other_domain",
             ReplyRefused::NotAfter => "reply_not_after",
+            ReplyRefused::IssuedAt => "reply_issued_at",
             ReplyRefused::Statement(why) => why.reason(),
             ReplyRefused::Refused(why) => why.reason(),
         }
@@ -89,6 +92,9 @@ impl fmt::Display for ReplyRefused {
             ),
             ReplyRefused::NotAfter => f.write_str(
                 "its leaf does not end when the reply says; use one version for sidecar and CA",
+            ),
+            ReplyRefused::IssuedAt => f.write_str(
+                "it says that its leaf was issued when the leaf does not hold; look at the CA's clock and log",
             ),
             ReplyRefused::Statement(why) => why.fmt(f),
             ReplyRefused::Refused(why) => write!(f, "{why}; compare the clocks of both machines"),
@@ -127,6 +133,10 @@ impl Issued {
                 .verify(svid.chain(), role, now)
                 .map_err(ReplyRefused::Refused)?;
         }
+        // From here the life is counted: a word of another time would have the leaf renewed without end, or never.
+        if !holds_at(svid.leaf(), reply.issued_at_unix_ms) {
+            return Err(ReplyRefused::IssuedAt);
+        }
         Ok(Issued {
             svid,
             statement,
@@ -134,6 +144,13 @@ impl Issued {
             not_after_unix_s: reply.not_after_unix_s,
         })
     }
+}
+
+fn holds_at(leaf: &Leaf, unix_ms: i64) -> bool {
+    u64::try_from(unix_ms)
+        .ok()
+        .and_then(|ms| SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms)))
+        .is_some_and(|moment| leaf.not_before <= moment && moment < leaf.not_after)
 }
 
 fn check_identity(
@@ -217,12 +234,12 @@ mod tests {
 
     /// A reply with this leaf, and the key that belongs to it.
     fn reply(svid: &mint::Svid, statement: &SignedStatement) -> (wire::IssueReply, Key) {
-        let not_after = crate::Leaf::parse(&svid.chain[0]).unwrap().not_after;
+        let not_after = Leaf::parse(&svid.chain[0]).unwrap().not_after;
         let end = not_after.duration_since(SystemTime::UNIX_EPOCH).unwrap();
         let reply = wire::IssueReply {
             chain: svid.chain.clone(),
             statement: Some(statement_to_wire(statement)),
-            issued_at_unix_ms: 1,
+            issued_at_unix_ms: mint::now_s() * 1000,
             not_after_unix_s: i64::try_from(end.as_secs()).unwrap(),
             log_index: 0,
         };
@@ -309,6 +326,16 @@ mod tests {
             changed(|reply| reply.not_after_unix_s = -1),
             Err("reply_not_after")
         );
+        // Of either, no life could be told: the leaf would be renewed never, or without end.
+        for issued_at_unix_ms in [i64::MIN, -1, 0, i64::MAX] {
+            let (mut reply, key) = good();
+            reply.issued_at_unix_ms = issued_at_unix_ms;
+            assert_eq!(judge((reply, key), &held), Err("reply_issued_at"));
+        }
+        let end = |reply: &mut wire::IssueReply| {
+            reply.issued_at_unix_ms = reply.not_after_unix_s * 1000;
+        };
+        assert_eq!(changed(end), Err("reply_issued_at"));
         assert_eq!(
             changed(|reply| reply.statement = None),
             Err("statement_chain_empty")
