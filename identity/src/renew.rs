@@ -29,6 +29,7 @@ pub type Boot = Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
     at: Boot,
+    earliest: Boot,
     life: Duration,
 }
 
@@ -48,6 +49,7 @@ impl Due {
         let after = life.mul_f64(0.45 + 0.1 * phase(id)).max(APART_MIN);
         Due {
             at: received.saturating_add(after),
+            earliest: received.saturating_add(APART_MIN),
             life,
         }
     }
@@ -63,14 +65,15 @@ impl Due {
         let due = Due::of(now, issued_at_unix_ms, not_after_unix_s, id);
         Due {
             at: due.at.saturating_sub(age),
+            earliest: due.earliest.saturating_sub(age),
             ..due
         }
     }
 
-    /// The same leaf, sooner.
+    /// The same leaf, sooner, if not at once: invariant 3 holds for whoever wishes it, too.
     pub fn or_at(self, sooner: Boot) -> Self {
         Due {
-            at: self.at.min(sooner),
+            at: self.at.min(sooner.max(self.earliest)),
             ..self
         }
     }

@@ -7,7 +7,7 @@
 //! 3. What no peer would believe when it was resumed is not served, but it is there to be renewed.
 
 use super::reply::Issued;
-use crate::renew::{Boot, Due};
+use crate::renew::{APART_MIN, Boot, Due};
 use crate::{
     Bundle, Bundles, Current, Generation, GenerationError, Kept, Refused, SignedStatement, Svid,
 };
@@ -28,9 +28,26 @@ pub(super) struct Member {
     /// When it ends, on the clock that nobody can set.
     pub(super) ends: Boot,
     due: Due,
+    /// Its age is only as right as the wall's clock.
+    resumed: bool,
 }
 
 impl Member {
+    /// One that a restart found. A clock that is behind makes it younger than it is.
+    fn resumed(svid: Arc<Svid>, issued_at_unix_ms: i64, boot: Boot, unix_ms: i64) -> Self {
+        let leaf = svid.leaf();
+        let age = u64::try_from(unix_ms.saturating_sub(issued_at_unix_ms)).unwrap_or(0);
+        let (age, ends) = (Duration::from_millis(age), unix_s(leaf.not_after));
+        let due = Due::of_kept(boot, age, issued_at_unix_ms, ends, &leaf.id);
+        Member {
+            issued_at_unix_ms,
+            ends: boot.saturating_add(due.life()).saturating_sub(age),
+            due,
+            resumed: true,
+            svid,
+        }
+    }
+
     pub(super) fn life(&self) -> Duration {
         self.due.life()
     }
@@ -124,19 +141,27 @@ impl Held {
     /// Takes what a restart found; [`Held::serve_if_good`] says whether it serves.
     pub(super) fn resume(&self, kept: Kept, boot: Boot, unix_ms: i64) {
         let mut inner = self.inner();
-        let leaf = kept.svid.leaf();
-        let (issued, ends) = (kept.issued_at_unix_ms, unix_s(leaf.not_after));
-        // A clock that is set back makes a leaf younger than it is; then it is renewed late, and by proof if need be.
-        let age = u64::try_from(unix_ms.saturating_sub(issued)).unwrap_or(0);
-        let age = Duration::from_millis(age);
-        let due = Due::of_kept(boot, age, issued, ends, &leaf.id);
+        let svid = Arc::new(kept.svid);
+        let member = Member::resumed(svid, kept.issued_at_unix_ms, boot, unix_ms);
         inner.statement = Some(Arc::new(kept.statement));
-        inner.member = Some(Arc::new(Member {
-            svid: Arc::new(kept.svid),
-            issued_at_unix_ms: issued,
-            ends: boot.saturating_add(due.life()).saturating_sub(age),
-            due,
-        }));
+        inner.member = Some(Arc::new(member));
+    }
+
+    /// Judges the age of what was resumed again: the clock may have been behind and is set right. What is older than it was
+    /// taken for ends and is renewed sooner; later, never.
+    pub(super) fn age(&self, boot: Boot, unix_ms: i64) {
+        let mut inner = self.inner();
+        let Some(member) = inner.member.as_ref().filter(|member| member.resumed) else {
+            return;
+        };
+        let issued = member.issued_at_unix_ms;
+        let judged = Member::resumed(Arc::clone(&member.svid), issued, boot, unix_ms);
+        // What a clock drifts is no news.
+        if judged.ends.saturating_add(APART_MIN) < member.ends {
+            inner.member = Some(Arc::new(judged));
+            drop(inner);
+            self.changes.send_modify(|changes| *changes += 1);
+        }
     }
 
     /// Serves with what was resumed, if a peer would believe it now; a clock that was wrong at start may have been set right.
@@ -179,6 +204,7 @@ impl Held {
             issued_at_unix_ms: issued.issued_at_unix_ms,
             ends: received.saturating_add(due.life()),
             due,
+            resumed: false,
         }));
         inner.take_newer(issued.statement);
         let served = std::mem::replace(&mut inner.serves, true);
@@ -412,5 +438,31 @@ mod tests {
         // The same wish again, a little later, moves nothing; one that does not allow the moment does.
         assert_eq!(wish(&serial, 12, 20, 0.9), 15);
         assert_eq!(wish(&serial, 0, 10, 0.5), 5);
+        // Who wishes for a renewal at once, again and again, gets one a second.
+        assert_eq!(wish(&serial, 0, 0, 0.5), 1);
+    }
+
+    /// A machine without a clock of its own starts with the moment when it was switched off.
+    #[test]
+    fn what_was_resumed_by_a_clock_that_was_behind_is_as_old_as_it_is_once_the_clock_is_right() {
+        let root = mint::Authority::root("shop.example");
+        let held = Held::new(Vec::new());
+        held.resume(kept(&root), BOOT, at(-3600).0);
+        let (ends, own) = (BOOT + S(3600), due_in(&held));
+        assert_eq!(held.member().unwrap().ends, ends);
+
+        // Time goes on, and so does the clock: nothing is news.
+        held.age(BOOT + S(10), at(-3590).0);
+        held.age(BOOT + S(20), at(20).0);
+        let drifts = ends - held.member().unwrap().ends;
+        assert!(drifts <= APART_MIN, "{drifts:?}");
+        assert_eq!((due_in(&held), held.member().unwrap().ends), (own, ends));
+
+        held.age(BOOT + S(30), at(3 * 86_400).0);
+        assert!(held.sleep(BOOT + S(30)).is_none());
+        assert!(held.member().unwrap().ends < BOOT + S(30));
+        // A clock that is set back makes it no younger.
+        held.age(BOOT + S(40), at(0).0);
+        assert!(held.member().unwrap().ends < BOOT + S(30));
     }
 }

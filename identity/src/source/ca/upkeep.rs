@@ -19,7 +19,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 /// A CA that asks for more waits for less: its word bounds nothing but its own load.
-const WAIT_MAX: Duration = Duration::from_secs(5 * 60);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// Joins, and renews whenever it is time.
 pub(super) async fn renewing(client: &Client) {
@@ -28,6 +28,7 @@ pub(super) async fn renewing(client: &Client) {
     loop {
         serve_resumed(client);
         let now = client.clock.boot();
+        client.held.age(now, client.clock.unix_ms());
         let wait = match &failed {
             Some(retry) => retry.sleep(now),
             None => client.held.sleep(now),
