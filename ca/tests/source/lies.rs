@@ -163,3 +163,24 @@ async fn what_cannot_be_enforced_is_answered_as_unsupported() {
     );
     workload.kill().await;
 }
+
+#[tokio::test]
+async fn a_stream_on_which_nothing_ever_comes_is_left_and_opened_again() {
+    let place = Place::new();
+    let ca = Ca::start(&place).await;
+    place.write_token(&ca.token(ORDERS).await);
+    let workload = place.workload(ca.address);
+    workload.newer_than(0).await;
+    let address = ca.address.to_string();
+    ca.stop().await;
+
+    let authority = stolen(&place);
+    let silent = Lies::default();
+    let stuck = Impostor::start(&address, ca_svid(&authority), authority.bundle(), silent).await;
+    let opened = || {
+        let calls = stuck.calls.lock().unwrap();
+        calls.iter().filter(|call| **call == "watch").count()
+    };
+    crate::fixture::eventually(|| opened() >= 2).await;
+    workload.kill().await;
+}

@@ -258,6 +258,12 @@ impl Ca {
         answered(address, client.watch(said)).await
     }
 
+    /// What comes first on a stream, and is to come at once.
+    pub(super) async fn first<T>(&self, stream: &mut Streaming<T>) -> Result<Option<T>, Failed> {
+        let first = async { stream.message().await.map(Response::new) };
+        answered(&self.0.address, first).await
+    }
+
     /// The other side closed a stream without a word.
     pub(super) fn ended(&self) -> Failed {
         Failed::Lost {

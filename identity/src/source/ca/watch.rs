@@ -14,6 +14,7 @@ use super::dial::Ca;
 use super::failed::Failed;
 use super::held::{Member, Window};
 use super::report::About;
+use super::upkeep::WAIT_MAX;
 use crate::renew::{Retry, SLEEP_MAX, Skew};
 use crate::source::chance::chance;
 use crate::source::standing::Enforced;
@@ -60,7 +61,7 @@ pub(super) async fn watching(client: &Client) {
                 let failed = before
                     .unwrap_or(Retry::new(Some(member.life())))
                     .failed(now, chance())
-                    .not_before(now, why.wait().unwrap_or_default().min(member.life() / 2));
+                    .not_before(now, asked(&why, &member));
                 retry = Some(failed);
                 while let Some(wait) = failed.sleep(client.clock.boot()) {
                     sleep(wait).await;
@@ -68,6 +69,12 @@ pub(super) async fn watching(client: &Client) {
             }
         }
     }
+}
+
+/// How long the CA asks to wait, which bounds nothing but its own load.
+fn asked(why: &Failed, member: &Member) -> Duration {
+    let most = WAIT_MAX.min(member.life() / 2);
+    why.wait().unwrap_or_default().min(most)
 }
 
 fn alive(client: &Client) -> Option<Arc<Member>> {
@@ -141,7 +148,7 @@ impl<'a> Watch<'a> {
         watch.say()?;
         let sent_unix_ms = client.clock.unix_ms();
         let mut stream = ca.watch(Said(said)).await?;
-        if let Some(first) = watch.heard(stream.message().await)? {
+        if let Some(first) = ca.first(&mut stream).await? {
             let server = first.server_time_unix_ms;
             let skew = Skew::measured(sent_unix_ms, client.clock.unix_ms(), server);
             client.report.skew(skew);
