@@ -48,8 +48,12 @@ impl Example {
         }
         let commands = place.path().join("commands");
         fs::create_dir(&commands).expect("the copy can be written");
-        fs::copy(countersign().get_program(), commands.join("countersign"))
-            .expect("the command of this build can be copied");
+        // By another process: a file that this one had open for writing would be "busy" for as long as a child that another
+        // test forks meanwhile holds on to it.
+        let mut copy = Command::new("cp");
+        copy.arg(countersign().get_program()).arg(&commands);
+        let copied = copy.status().expect("cp is there");
+        assert!(copied.success(), "{copy:?}: {copied}");
         let (shell, printed) = shell(place.path(), &commands);
         Example {
             page: Page::read(&texts["README.md"]),
