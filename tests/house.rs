@@ -49,6 +49,70 @@ fn files_name_only_modules_declared_above_their_own() {
     );
 }
 
+/// Where a text stands in what is shipped: `member: path below src`, a line each.
+fn naming(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for Member { name, folder, .. } in members() {
+        let shipped = !["bench", "mint", "shop"]
+            .iter()
+            .any(|not| name.ends_with(not));
+        for (path, source) in sources(&folder.join("src")) {
+            let lines = source.lines().filter(|line| line.contains(text));
+            let here = lines.map(|_| format!("{name}: {}", path.display()));
+            found.extend(here.filter(|_| shipped));
+        }
+    }
+    found
+}
+
+/// The one configuration that believes whoever is there is made and used in one file, whose `Unknown` can ask for statements and
+/// for nothing else; and no other configuration could be made so, for rustls' builders are named in one module only.
+#[test]
+fn whom_nobody_proved_is_asked_for_statements_and_for_nothing_else() {
+    assert_eq!(
+        naming("Unproven::new("),
+        ["countersign-identity: source/ca/dial.rs"]
+    );
+    assert_eq!(
+        naming("unproven.config()"),
+        ["countersign-identity: source/ca/dial.rs"]
+    );
+    assert_eq!(
+        naming("Unknown(calls)"),
+        ["countersign-identity: source/ca/dial.rs"]
+    );
+    assert_eq!(
+        naming("dangerous()"),
+        ["countersign-identity: tls/mod.rs"; 2]
+    );
+    assert_eq!(
+        naming("ServerCertVerified::assertion()"),
+        [
+            "countersign-identity: tls/unproven.rs",
+            "countersign-identity: tls/verifier.rs"
+        ]
+    );
+
+    let dial = text_of("countersign-identity", "source/ca/dial.rs");
+    let (_, unknown) = dial.split_once("impl Unknown {").unwrap();
+    let (unknown, _) = unknown.split_once("\n}\n").unwrap();
+    let asked: Vec<&str> = unknown
+        .lines()
+        .filter(|line| line.contains(" fn "))
+        .collect();
+    assert_eq!(asked, ["    pub(super) async fn statements("]);
+}
+
+fn text_of(member: &str, path: &str) -> String {
+    let member = members()
+        .into_iter()
+        .find(|one| one.name == member)
+        .unwrap();
+    sources(&member.folder.join("src"))
+        .remove(Path::new(path))
+        .unwrap()
+}
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Arrows between crates
 
