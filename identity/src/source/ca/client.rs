@@ -57,6 +57,9 @@ pub(super) struct Client {
     pub(super) line: Line,
 }
 
+/// How long all pages of statements together may take: the whole chain is some megabytes. Whoever sends a page now and then
+/// would else hold an attempt for hours.
+const WALKED_WITHIN: Duration = Duration::from_secs(60);
 /// How long a connection that stands may take for a renewal before another one is opened.
 const LINE_WITHIN: Duration = Duration::from_secs(3);
 
@@ -277,7 +280,10 @@ impl Client {
             let mut unknown = self.dial.unknown().await?;
             roots::forward(Teller::Unknown(&mut unknown), &held).await
         };
-        let done = match newer.await {
+        let newer = self
+            .dial
+            .within(WALKED_WITHIN, "reading its statements", newer);
+        let done = match newer.await.flatten() {
             Ok(newer) if self.believes(newer.clone())? => {
                 self.dial.ca(newer.statement().bundle(), own).await
             }
@@ -311,7 +317,10 @@ impl Client {
             let mut unknown = self.dial.unknown().await?;
             roots::first(&mut unknown, &self.first_contact).await
         };
-        let found = found.await;
+        let found = self
+            .dial
+            .within(WALKED_WITHIN, "reading its statements", found);
+        let found = found.await.flatten();
         self.noted(&found);
         let found = found?;
         self.believes(found.clone())?;
@@ -355,7 +364,11 @@ impl Client {
         }
         // What came may not follow from what is held, but the chain between them does; and who cannot say more just now has at
         // least sent this one.
-        let newest = match roots::forward(Teller::Ca(ca), &held).await {
+        let newer = roots::forward(Teller::Ca(ca), &held);
+        let newer = self
+            .dial
+            .within(WALKED_WITHIN, "reading its statements", newer);
+        let newest = match newer.await.flatten() {
             Err(failed) if failed.reached() == Some(false) => walk(&held, &[came])?,
             newest => newest?,
         };

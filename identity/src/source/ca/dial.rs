@@ -168,7 +168,8 @@ impl Dial {
         })
     }
 
-    async fn within<T>(
+    /// What a future comes to, if it does in time.
+    pub(super) async fn within<T>(
         &self,
         after: Duration,
         doing: &'static str,

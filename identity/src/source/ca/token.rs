@@ -3,10 +3,11 @@
 //! In: a path. Out: the token, wiped on drop and shown by no `Debug`, and whether others could read it too.
 
 use api::bounds::TOKEN_BYTES_MAX;
+use rustix::fs::OFlags;
 use std::fmt;
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -101,8 +102,17 @@ impl JoinToken {
             path: path.to_owned(),
             why,
         };
-        let file = File::open(path).map_err(unreadable)?;
-        let mode = file.metadata().map_err(unreadable)?.mode() & 0o7777;
+        // A pipe that nobody writes into would hold the reader for ever.
+        let opened = OpenOptions::new()
+            .read(true)
+            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+            .open(path);
+        let file = opened.map_err(unreadable)?;
+        let about = file.metadata().map_err(unreadable)?;
+        if !about.is_file() {
+            return Err(unreadable(io::Error::other("it is no file")));
+        }
+        let mode = about.mode() & 0o7777;
         // As much room as is ever read, at once: a buffer that grows leaves copies behind.
         let most = 2 * TOKEN_BYTES_MAX;
         let mut bytes = Zeroizing::new(Vec::with_capacity(most + 1));
@@ -179,6 +189,19 @@ mod tests {
             JoinToken::read(&path).unwrap_err().reason(),
             "token_unreadable"
         );
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_writes_into_holds_nobody() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = dir.path().join("token");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        let pipe = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, pipe, mode, 0).unwrap();
+
+        let refused = JoinToken::read(&path).unwrap_err().to_string();
+
+        assert!(refused.contains("it is no file"), "{refused}");
     }
 
     #[test]
