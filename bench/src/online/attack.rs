@@ -6,6 +6,7 @@
 
 use super::Failed;
 use super::client::{Asking, Trust};
+use super::table::Table;
 use ca::Token;
 use config::TrustDomain;
 use identity::Bundle;
@@ -44,30 +45,34 @@ struct Done {
 pub async fn attack(to: SocketAddr, lasts: Duration, bundle: &str) -> Result<(), Failed> {
     let bundle = Bundle::from_pem(TrustDomain::parse(super::DOMAIN)?, bundle.as_bytes())?;
     let (trust, done) = (Trust::new(&bundle)?, Arc::new(Done::default()));
-    let began = Instant::now();
+    let (table, began) = (Table::watch(), Instant::now());
     let mut attackers = JoinSet::new();
     for _ in 0..KEPT {
         let (trust, done) = (trust.clone(), Arc::clone(&done));
-        attackers.spawn(again(move || kept(trust.clone(), to, Arc::clone(&done))));
+        attackers.spawn(again(table.clone(), move || {
+            kept(trust.clone(), to, Arc::clone(&done))
+        }));
     }
     for _ in 0..NEW {
         let (trust, done) = (trust.clone(), Arc::clone(&done));
-        attackers.spawn(again(move || new(trust.clone(), to, Arc::clone(&done))));
+        attackers.spawn(again(table.clone(), move || {
+            new(trust.clone(), to, Arc::clone(&done))
+        }));
     }
     for _ in 0..GARBAGE {
         let done = Arc::clone(&done);
-        attackers.spawn(again(move || garbage(to, Arc::clone(&done))));
+        attackers.spawn(again(table.clone(), move || garbage(to, Arc::clone(&done))));
     }
     sleep(lasts / 4).await;
     done.tell("joins and garbage alone", began.elapsed());
     let began = Instant::now();
     for _ in 0..SILENT {
         let done = Arc::clone(&done);
-        attackers.spawn(again(move || silent(to, Arc::clone(&done))));
+        attackers.spawn(again(table.clone(), move || silent(to, Arc::clone(&done))));
     }
     for _ in 0..SLOW {
         let done = Arc::clone(&done);
-        attackers.spawn(again(move || slow(to, Arc::clone(&done))));
+        attackers.spawn(again(table.clone(), move || slow(to, Arc::clone(&done))));
     }
     sleep(lasts - lasts / 4).await;
     drop(attackers);
@@ -99,9 +104,10 @@ fn count(number: &AtomicU64) {
     number.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Until it is aborted.
-async fn again<F: Future<Output = ()>>(what: impl Fn() -> F) {
+/// Until it is aborted, while the kernel's table has room for it.
+async fn again<F: Future<Output = ()>>(mut table: Table, what: impl Fn() -> F) {
     loop {
+        table.room().await;
         what().await;
         // Also who is refused at once lets others come.
         tokio::task::yield_now().await;

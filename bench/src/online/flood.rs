@@ -5,6 +5,7 @@
 //! life is over must be answered before half of what is left is over.
 
 use super::client::{Asking, Connection, Trust};
+use super::table::Table;
 use super::{Failed, ServerProcess, Spread};
 use api::ca_v1::IssueReply;
 use identity::Generation;
@@ -81,6 +82,8 @@ impl Flood {
         server: &mut ServerProcess,
         program: &Path,
     ) -> Result<Withstood, Failed> {
+        // What went before may have left it full.
+        Table::watch().room().await;
         let trust = Trust::new(server.bundle())?;
         let to = server.address();
         let mut members = Vec::new();

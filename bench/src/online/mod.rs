@@ -21,6 +21,8 @@ mod issuance;
 
 mod crowd;
 
+mod table;
+
 mod attack;
 
 mod flood;
