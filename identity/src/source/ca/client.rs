@@ -280,10 +280,7 @@ impl Client {
             let mut unknown = self.dial.unknown().await?;
             roots::forward(Teller::Unknown(&mut unknown), &held).await
         };
-        let newer = self
-            .dial
-            .within(WALKED_WITHIN, "reading its statements", newer);
-        let done = match newer.await.flatten() {
+        let done = match self.walked(newer).await {
             Ok(newer) if self.believes(newer.clone())? => {
                 self.dial.ca(newer.statement().bundle(), own).await
             }
@@ -317,14 +314,22 @@ impl Client {
             let mut unknown = self.dial.unknown().await?;
             roots::first(&mut unknown, &self.first_contact).await
         };
-        let found = self
-            .dial
-            .within(WALKED_WITHIN, "reading its statements", found);
-        let found = found.await.flatten();
+        let found = self.walked(found).await;
         self.noted(&found);
         let found = found?;
         self.believes(found.clone())?;
         Ok(self.held.statement().unwrap_or_else(|| Arc::new(found)))
+    }
+
+    /// A walk through statements, if it comes to its end in time. On the heap: it is large, rare, and deep within every attempt.
+    async fn walked(
+        &self,
+        walk: impl Future<Output = Result<SignedStatement, Failed>>,
+    ) -> Result<SignedStatement, Failed> {
+        let within = self
+            .dial
+            .within(WALKED_WITHIN, "reading its statements", Box::pin(walk));
+        within.await.flatten()
     }
 
     fn believes(&self, statement: SignedStatement) -> Result<bool, Failed> {
@@ -365,10 +370,7 @@ impl Client {
         // What came may not follow from what is held, but the chain between them does; and who cannot say more just now has at
         // least sent this one.
         let newer = roots::forward(Teller::Ca(ca), &held);
-        let newer = self
-            .dial
-            .within(WALKED_WITHIN, "reading its statements", newer);
-        let newest = match newer.await.flatten() {
+        let newest = match self.walked(newer).await {
             Err(failed) if failed.reached() == Some(false) => walk(&held, &[came])?,
             newest => newest?,
         };
