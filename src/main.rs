@@ -7,8 +7,14 @@ mod usage;
 mod log;
 mod secrecy;
 mod process;
+mod asking;
+mod admin;
+mod app;
 
 mod proxy;
+mod run;
+mod drain;
+mod status;
 mod ca;
 mod svid;
 mod policy;
@@ -21,7 +27,12 @@ use failure::Failure;
 use log::LogFormat;
 use std::ffi::OsString;
 use std::process::ExitCode;
+use tikv_jemallocator::Jemalloc;
 use tracing::level_filters::LevelFilter;
+
+/// Gives memory back after a peak, which the usual one does not: `docs/decisions/0019-memory-is-given-back.md`.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Mutual TLS between services: a sidecar proxy and a small CA in one binary.
 #[derive(Debug, Parser)]
@@ -50,6 +61,12 @@ enum Verb {
     Demo(demo::Demo),
     /// The sidecar.
     Proxy(proxy::Proxy),
+    /// The sidecar first, then the app beside it.
+    Run(run::Run),
+    /// Take a running sidecar out of service.
+    Drain(drain::Drain),
+    /// How a running sidecar is.
+    Status(status::Status),
     /// The certificate authority.
     #[command(subcommand)]
     Ca(ca::Ca),
@@ -84,12 +101,18 @@ fn run(args: Vec<OsString>) -> Result<ExitCode, Failure> {
         Err(error) => return Err(usage::mistake(&error, &Cli::command(), &args)),
     };
     log::start(cli.log_format, cli.verb.log_level())?;
-    if cli.verb.holds_keys() {
-        secrecy::keep_memory_private();
+    match &cli.verb {
+        // The app inherits limits, and its cores are its own business.
+        Verb::Run(_) => secrecy::keep_own_memory_private(),
+        verb if verb.holds_keys() => secrecy::keep_memory_private(),
+        _ => {}
     }
     match cli.verb {
         Verb::Demo(verb) => verb.run(),
         Verb::Proxy(verb) => verb.run(),
+        Verb::Run(verb) => verb.run(),
+        Verb::Drain(verb) => verb.run(),
+        Verb::Status(verb) => verb.run(),
         Verb::Ca(verb) => verb.run(),
         Verb::Svid(verb) => verb.run(),
         Verb::Policy(verb) => verb.run(),
@@ -101,18 +124,27 @@ impl Verb {
     /// What is logged when nobody asks for more or less: what serves tells of its life, other verbs speak for themselves.
     fn log_level(&self) -> LevelFilter {
         match self {
-            Verb::Proxy(_) | Verb::Ca(ca::Ca::Serve(_)) => LevelFilter::INFO,
+            Verb::Proxy(_) | Verb::Run(_) | Verb::Ca(ca::Ca::Serve(_)) => LevelFilter::INFO,
             // It tells of what it breaks on purpose itself.
             Verb::Demo(_) => LevelFilter::ERROR,
-            Verb::Ca(_) | Verb::Svid(_) | Verb::Policy(_) | Verb::Config(_) => LevelFilter::WARN,
+            Verb::Drain(_)
+            | Verb::Status(_)
+            | Verb::Ca(_)
+            | Verb::Svid(_)
+            | Verb::Policy(_)
+            | Verb::Config(_) => LevelFilter::WARN,
         }
     }
 
     /// Whether the process reads or makes private keys.
     fn holds_keys(&self) -> bool {
         match self {
-            Verb::Demo(_) | Verb::Proxy(_) | Verb::Ca(_) => true,
-            Verb::Svid(_) | Verb::Policy(_) | Verb::Config(_) => false,
+            Verb::Demo(_) | Verb::Proxy(_) | Verb::Run(_) | Verb::Ca(_) => true,
+            Verb::Drain(_)
+            | Verb::Status(_)
+            | Verb::Svid(_)
+            | Verb::Policy(_)
+            | Verb::Config(_) => false,
         }
     }
 }
@@ -176,13 +208,13 @@ mod tests {
     fn a_verb_that_is_not_built_yet_says_so_whatever_follows() {
         for (line, verb, above) in [
             (
-                "countersign run --config x -- app -v",
-                "countersign run",
+                "countersign top --config x -- app -v",
+                "countersign top",
                 "countersign",
             ),
             (
-                "countersign --log-format json status",
-                "countersign status",
+                "countersign --log-format json tap",
+                "countersign tap",
                 "countersign",
             ),
             (

@@ -6,9 +6,10 @@
 use crate::failure::Failure;
 use crate::output::{self, Output, OutputOption};
 use ::config::policy::Policy as Document;
-use ::config::sidecar::Sidecar;
+use ::config::sidecar::{Paths, Sidecar};
 use ::config::{HostPattern, SpiffeId};
-use ::policy::{Ambiguous, Canonical, Denied, Permit, Request, Rules, Warning};
+use ::policy::explain::{self, Answer, What};
+use ::policy::{Rules, Warning};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -69,8 +70,11 @@ pub(crate) struct Explain {
     /// The inbound listener; by default none, which matches only clauses that name no listeners
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
+    /// What the listener does with paths that two readers could read differently, as its `paths` says
+    #[arg(long, value_name = "strict|canonical|raw", value_parser = paths, default_value = "strict")]
+    paths: Paths,
     /// Ask about a TCP connection instead of a request
-    #[arg(long, conflicts_with_all = ["method", "path", "host"])]
+    #[arg(long, conflicts_with_all = ["method", "path", "host", "paths"])]
     tcp: bool,
     /// Explain a decision of a running sidecar by its id (not supported yet)
     #[arg(long, value_name = "ID")]
@@ -181,13 +185,14 @@ pub(crate) fn explain(question: &Question<'_>) -> Result<String, Failure> {
         path: Some(question.path.to_owned()),
         host: Some(HostPattern::parse(question.host).map_err(unfit)?),
         listener: Some(question.listener.to_owned()),
+        paths: Paths::Strict,
         tcp: false,
         decision: None,
         output: OutputOption {
             output: Output::Table,
         },
     };
-    Ok(asked.answer(&policy, &from).text())
+    Ok(format!("{}\n", asked.answer(&policy, &from)))
 }
 
 impl Explain {
@@ -205,8 +210,8 @@ impl Explain {
             Document::load(policy).map_err(|findings| Failure::Unfit(findings.to_string()))?;
         let answer = self.answer(&policy, from);
         output::print(&match self.output.output {
-            Output::Table => answer.text(),
-            Output::Json => format!("{:#}\n", answer.json()),
+            Output::Table => format!("{answer}\n"),
+            Output::Json => format!("{:#}\n", as_json(&answer)),
         })?;
         Ok(if matches!(answer, Answer::Allowed(_)) {
             ExitCode::SUCCESS
@@ -217,91 +222,54 @@ impl Explain {
 
     /// What the sidecar would answer.
     fn answer(&self, policy: &Document, from: &SpiffeId) -> Answer {
-        let rules = Arc::new(Rules::compile(policy))
-            .for_caller(from, self.listener.as_deref().unwrap_or_default());
-        let path = match self.path.as_deref().filter(|path| *path != "*") {
-            None => None,
-            // The query is not looked at.
-            Some(path) => {
-                match Canonical::of(path.split('?').next().unwrap_or_default().as_bytes()) {
-                    Ok(path) => Some(path),
-                    Err(ambiguous) => return Answer::Ambiguous(ambiguous),
-                }
-            }
-        };
-        let request = match &self.method {
-            None => Request::Tcp,
-            Some(method) => Request::Http {
+        let what = match &self.method {
+            None => What::Tcp,
+            Some(method) => What::Http {
                 method,
-                host: self
-                    .host
-                    .as_ref()
-                    .map(HostPattern::host)
-                    .unwrap_or_default(),
-                port: self.host.as_ref().and_then(HostPattern::port),
-                path: path.as_ref(),
+                path: self.path.as_deref().unwrap_or("*"),
+                host: self.host.as_ref(),
             },
         };
-        let status = self.method.as_ref().and(DENIED);
-        rules
-            .decide(&request)
-            .map_or_else(|denied| Answer::Denied(denied, status), Answer::Allowed)
+        let listener = self.listener.as_deref().unwrap_or_default();
+        explain::Question {
+            from,
+            listener,
+            paths: self.paths,
+            what,
+        }
+        .answer(&Arc::new(Rules::compile(policy)))
     }
 }
 
-/// What comes of a question.
-#[derive(Debug, PartialEq, Eq)]
-enum Answer {
-    Allowed(Permit),
-    Denied(Denied, Status),
-    /// Denied before the rules are asked.
-    Ambiguous(Ambiguous),
+/// As the configuration writes them.
+fn paths(word: &str) -> Result<Paths, String> {
+    Paths::read(word).ok_or_else(|| "write `strict`, `canonical` or `raw`".to_owned())
 }
 
-/// What a denied caller gets: an HTTP status, or on tcp nothing but the end of the connection.
-type Status = Option<u16>;
-
-const DENIED: Status = Some(403);
-const AMBIGUOUS: Status = Some(400);
-
-impl Answer {
-    fn text(&self) -> String {
-        let denied = |status: Status, reason: &str, why: &dyn std::fmt::Display| match status {
-            Some(status) => format!("denied ({status}, {reason}): {why}\n"),
-            None => format!("denied ({reason}): {why}\n"),
-        };
-        match self {
-            Answer::Allowed(permit) => format!("allowed: rule \"{}\" allows it\n", permit.rule()),
-            Answer::Denied(why, status) => denied(*status, why.reason.label(), why),
-            Answer::Ambiguous(why) => denied(AMBIGUOUS, why.reason(), why),
-        }
-    }
-
-    fn json(&self) -> Value {
-        match self {
-            Answer::Allowed(permit) => json!({"verdict": "allowed", "rule": &**permit.rule()}),
-            Answer::Denied(denied, status) => json!({
-                "verdict": "denied",
-                "status": status,
-                "reason": denied.reason.label(),
-                "rule": denied.rule.as_deref(),
-                "line": denied.line,
-                "nearest": denied.nearest.as_ref().map(|nearest| json!({
-                    "rule": &*nearest.rule,
-                    "line": nearest.line,
-                    "failed": nearest.failed,
-                    "wanted": nearest.wanted,
-                    "asked": &*nearest.asked,
-                })),
-                "why": denied.to_string(),
-            }),
-            Answer::Ambiguous(ambiguous) => json!({
-                "verdict": "denied",
-                "status": AMBIGUOUS,
-                "reason": ambiguous.reason(),
-                "why": ambiguous.to_string(),
-            }),
-        }
+fn as_json(answer: &Answer) -> Value {
+    match answer {
+        Answer::Allowed(permit) => json!({"verdict": "allowed", "rule": &**permit.rule()}),
+        Answer::Denied(denied, status) => json!({
+            "verdict": "denied",
+            "status": status,
+            "reason": denied.reason.label(),
+            "rule": denied.rule.as_deref(),
+            "line": denied.line,
+            "nearest": denied.nearest.as_ref().map(|nearest| json!({
+                "rule": &*nearest.rule,
+                "line": nearest.line,
+                "failed": nearest.failed,
+                "wanted": nearest.wanted,
+                "asked": &*nearest.asked,
+            })),
+            "why": denied.to_string(),
+        }),
+        Answer::Ambiguous(ambiguous) => json!({
+            "verdict": "denied",
+            "status": explain::AMBIGUOUS,
+            "reason": ambiguous.reason(),
+            "why": ambiguous.to_string(),
+        }),
     }
 }
 
@@ -359,7 +327,7 @@ mod tests {
             panic!("{line}")
         };
         let answer = explain.answer(&document(), explain.from.as_ref().unwrap());
-        assert_eq!(answer.text(), format!("{want}\n"), "{args}");
+        assert_eq!(answer.to_string(), want, "{args}");
     }
 
     #[test]
@@ -397,9 +365,7 @@ mod tests {
         let Policy::Explain(explain) = Line::try_parse_from(line.split(' ')).unwrap().verb else {
             panic!("{line}")
         };
-        let seen = explain
-            .answer(&document(), explain.from.as_ref().unwrap())
-            .json();
+        let seen = as_json(&explain.answer(&document(), explain.from.as_ref().unwrap()));
         let nearest = json!({"rule": "storefront reads orders", "line": 5, "failed": "methods", "wanted": "[GET]", "asked": "PUT"});
         assert_eq!(
             (&seen["verdict"], &seen["reason"], &seen["nearest"]),

@@ -1,7 +1,7 @@
 //! What processes that serve share: threads, open files, and how they end.
 
 use crate::failure::Failure;
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -11,9 +11,28 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(crate) fn allow_many_files() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
+    limit_files(limit);
+}
+
+fn limit_files(limit: Rlimit) {
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!(%error, "the limit of open files stays where it is");
     }
+}
+
+/// How many files this process may have open now.
+pub(crate) fn files_allowed() -> Rlimit {
+    getrlimit(Resource::Nofile)
+}
+
+/// Does something, such as starting a process, under another limit of open files, which that inherits: a program that was
+/// written for the usual one may not bear with more.
+pub(crate) fn under_limit_of_files<T>(limit: Rlimit, act: impl FnOnce() -> T) -> T {
+    let own = files_allowed();
+    limit_files(limit);
+    let done = act();
+    limit_files(own);
+    done
 }
 
 /// One thread where there is one processor: there a second only adds hand-overs between them.
@@ -41,11 +60,6 @@ pub(crate) struct Ending {
 impl Ending {
     /// Listens from now on: who is asked to end while it starts ends when it has started.
     pub(crate) fn listen() -> Result<Self, Failure> {
-        let listen = |kind| {
-            signal(kind).map_err(|error: io::Error| {
-                Failure::Unfit(format!("cannot listen to signals: {error}"))
-            })
-        };
         Ok(Ending {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
@@ -67,12 +81,24 @@ impl Ending {
         }
     }
 
-    async fn asked(&mut self) -> &'static str {
+    /// Waits until the process is asked to end; by what. Cancel safe.
+    pub(crate) async fn asked(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
     }
+}
+
+/// SIGHUP, which ends a process that does not listen to it.
+pub(crate) fn hangup() -> Result<Signal, Failure> {
+    listen(SignalKind::hangup())
+}
+
+/// Listens to a signal from now on.
+pub(crate) fn listen(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind)
+        .map_err(|error: io::Error| Failure::Unfit(format!("cannot listen to signals: {error}")))
 }
 
 #[cfg(test)]

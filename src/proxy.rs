@@ -1,7 +1,8 @@
 //! `countersign proxy`.
 
 use crate::failure::Failure;
-use crate::process::{Ending, allow_many_files, runtime};
+use crate::log;
+use crate::process::{Ending, allow_many_files, hangup, runtime};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,9 +16,6 @@ pub(crate) struct Proxy {
     config: PathBuf,
 }
 
-/// How long connections may take to end after SIGTERM or SIGINT.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 impl Proxy {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         allow_many_files();
@@ -25,13 +23,39 @@ impl Proxy {
     }
 
     async fn serve(self) -> Result<ExitCode, Failure> {
-        let ending = Ending::listen()?;
-        let running = ::proxy::start(&self.config)
+        let mut ending = Ending::listen()?;
+        let mut hangup = hangup()?;
+        let running = ::proxy::start_logging_by(&self.config, log::filter_in_force())
             .await
             .map_err(|error| Failure::Unfit(error.to_string()))?;
-        ending
-            .then(PATIENCE, |patience| running.end(patience))
-            .await;
+        let mut asked = false;
+        loop {
+            let why = tokio::select! {
+                () = running.over() => break,
+                why = ending.asked() => why,
+                _ = hangup.recv() => {
+                    reload(&running);
+                    continue;
+                }
+            };
+            if asked {
+                // Who asks a second time does not want to wait.
+                let ended = running.end(Duration::ZERO).await;
+                tracing::info!(cut = ended.total(), "{why} again: ended at once; {ended}");
+                return Ok(ExitCode::SUCCESS);
+            }
+            tracing::info!("{why}: ending");
+            running.ask_to_end();
+            asked = true;
+        }
+        let ended = running.close().await;
+        tracing::info!(cut = ended.total(), "ended; {ended}");
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Takes what the files say, and tells what became of that when it is known. Nobody waits for it.
+pub(crate) fn reload(running: &::proxy::Running) {
+    let reloaded = running.reload_now();
+    tokio::spawn(async move { tracing::info!("SIGHUP: {}", reloaded.await) });
 }

@@ -18,6 +18,13 @@ pub(crate) fn keep_memory_private() {
     }
 }
 
+/// The same for a process that starts others, which inherit limits: what the kernel does not dump has no core either.
+pub(crate) fn keep_own_memory_private() {
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "private keys in memory are not kept from core dumps and debuggers");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

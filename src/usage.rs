@@ -11,10 +11,7 @@ use std::ffi::OsString;
 
 /// Verbs of the contract that are not built yet, by the verb they stand below.
 const NOT_YET: &[(&str, &[&str])] = &[
-    (
-        "countersign",
-        &["run", "status", "tap", "top", "drain", "doctor"],
-    ),
+    ("countersign", &["tap", "top", "doctor"]),
     (
         "countersign ca",
         &[
@@ -34,72 +31,27 @@ const NOT_YET: &[(&str, &[&str])] = &[
 pub(crate) fn mistake(error: &clap::Error, command: &Command, args: &[OsString]) -> Failure {
     let verb = verb(command, args);
     let help = format!("`{verb} --help` shows how");
-    let one = |kind| {
-        error
-            .get(kind)
-            .map(words)
-            .and_then(|words| words.into_iter().next())
-            .unwrap_or_default()
-    };
-    let meant = |kind| match error.get(kind).map(words).unwrap_or_default().as_slice() {
-        [] => String::new(),
-        words => format!("did you mean `{}`? ", words.join("` or `")),
-    };
+    let argument = first(error, ContextKind::InvalidArg);
     Failure::Unfit(match error.kind() {
-        ErrorKind::InvalidSubcommand => {
-            let word = one(ContextKind::InvalidSubcommand);
-            if NOT_YET
-                .iter()
-                .any(|(above, verbs)| *above == verb && verbs.contains(&word.as_str()))
-            {
-                format!("{verb} {word}: not supported yet; `{verb} --help` lists what is")
-            } else {
-                format!(
-                    "{verb} {word}: no such verb; {}`{verb} --help` lists them",
-                    meant(ContextKind::SuggestedSubcommand)
-                )
-            }
-        }
+        ErrorKind::InvalidSubcommand => no_verb(error, &verb),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
             format!("{verb}: a verb is missing; `{verb} --help` lists them")
         }
         ErrorKind::UnknownArgument => {
-            let argument = one(ContextKind::InvalidArg);
-            format!(
-                "{verb} {argument}: no such argument; {}{help}",
-                meant(ContextKind::SuggestedArg)
-            )
+            let meant = meant(error, ContextKind::SuggestedArg);
+            format!("{verb} {argument}: no such argument; {meant}{help}")
         }
         ErrorKind::MissingRequiredArgument => {
-            let missing = error
-                .get(ContextKind::InvalidArg)
-                .map(words)
-                .unwrap_or_default();
-            format!("{verb}: `{}` is missing; {help}", missing.join("` and `"))
+            let missing = all(error, ContextKind::InvalidArg).join("` and `");
+            format!("{verb}: `{missing}` is missing; {help}")
         }
         ErrorKind::InvalidValue => {
-            let (argument, value) = (one(ContextKind::InvalidArg), one(ContextKind::InvalidValue));
-            let wanted = error
-                .get(ContextKind::ValidValue)
-                .map(words)
-                .unwrap_or_default();
-            let why = if value.is_empty() {
-                "a value is missing".to_owned()
-            } else {
-                format!("`{value}` is not taken")
-            };
-            let wanted = if wanted.is_empty() {
-                String::new()
-            } else {
-                format!("; one of {} is wanted", wanted.join(", "))
-            };
-            format!(
-                "{verb} {argument}: {why}{wanted}; {}{help}",
-                meant(ContextKind::SuggestedValue)
-            )
+            let why = wrong_value(error);
+            let meant = meant(error, ContextKind::SuggestedValue);
+            format!("{verb} {argument}: {why}; {meant}{help}")
         }
         ErrorKind::ValueValidation => {
-            let (argument, value) = (one(ContextKind::InvalidArg), one(ContextKind::InvalidValue));
+            let value = first(error, ContextKind::InvalidValue);
             let why = error
                 .source()
                 .map_or("cannot be read".to_owned(), ToString::to_string);
@@ -109,12 +61,47 @@ pub(crate) fn mistake(error: &clap::Error, command: &Command, args: &[OsString])
             // The rest are few and rare (a flag given twice, arguments that exclude each other): clap's own first line.
             let text = error.to_string();
             let line = text.lines().next().unwrap_or_default();
-            format!(
-                "{verb}: {}; {help}",
-                line.strip_prefix("error: ").unwrap_or(line)
-            )
+            let line = line.strip_prefix("error: ").unwrap_or(line);
+            format!("{verb}: {line}; {help}")
         }
     })
+}
+
+fn no_verb(error: &clap::Error, verb: &str) -> String {
+    let word = first(error, ContextKind::InvalidSubcommand);
+    let mut not_yet = NOT_YET.iter();
+    if not_yet.any(|(above, verbs)| *above == verb && verbs.contains(&word.as_str())) {
+        return format!("{verb} {word}: not supported yet; `{verb} --help` lists what is");
+    }
+    let meant = meant(error, ContextKind::SuggestedSubcommand);
+    format!("{verb} {word}: no such verb; {meant}`{verb} --help` lists them")
+}
+
+fn wrong_value(error: &clap::Error) -> String {
+    let why = match first(error, ContextKind::InvalidValue).as_str() {
+        "" => "a value is missing".to_owned(),
+        value => format!("`{value}` is not taken"),
+    };
+    match all(error, ContextKind::ValidValue).as_slice() {
+        [] => why,
+        wanted => format!("{why}; one of {} is wanted", wanted.join(", ")),
+    }
+}
+
+fn meant(error: &clap::Error, kind: ContextKind) -> String {
+    match all(error, kind).as_slice() {
+        [] => String::new(),
+        words => format!("did you mean `{}`? ", words.join("` or `")),
+    }
+}
+
+/// What clap says of a mistake, under one of its headings.
+fn all(error: &clap::Error, kind: ContextKind) -> Vec<String> {
+    error.get(kind).map(words).unwrap_or_default()
+}
+
+fn first(error: &clap::Error, kind: ContextKind) -> String {
+    all(error, kind).into_iter().next().unwrap_or_default()
 }
 
 /// The verb that the command line reached, such as `countersign ca`.

@@ -896,3 +896,52 @@ fn comments_strings_and_tests_name_nothing() {
         &["first.rs:2: names crate::last::X, declared below first in lib.rs"],
     );
 }
+
+/// What `docs/reference/http.md` says holds a line is there: a case of a corpus, or a test.
+#[test]
+fn what_holds_a_line_of_the_http_page_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/reference/http.md")).unwrap();
+    let mut code = String::new();
+    for folder in ["tests", "proxy/src", "policy/src"] {
+        for (_, text) in sources(&root.join(folder)) {
+            code.push_str(&text);
+        }
+    }
+    let (mut missing, mut seen) = (Vec::new(), 0);
+    let tables = page
+        .split("\n\n")
+        .filter(|part| part.contains("| held by |"));
+    let rows = tables
+        .flat_map(str::lines)
+        .filter(|line| line.starts_with("| "));
+    for part in rows.flat_map(|row| {
+        row.trim_end_matches(" |")
+            .rsplit(" | ")
+            .next()
+            .unwrap()
+            .split(';')
+    }) {
+        let names: Vec<&str> = part.split('`').skip(1).step_by(2).collect();
+        let (held, cases) = match names.split_first() {
+            Some((file, names)) if file.ends_with(".txt") => {
+                let corpus = root.join("tests/corpus").join(file);
+                (std::fs::read_to_string(corpus).unwrap_or_default(), names)
+            }
+            _ => (code.clone(), &names[..]),
+        };
+        for name in cases {
+            let case = format!("\n{name} | ");
+            let test = format!("fn {name}()");
+            seen += 1;
+            if !held.contains(&case) && !held.contains(&test) {
+                missing.push((*name).to_owned());
+            }
+        }
+    }
+    assert_eq!(missing, Vec::<String>::new());
+    assert!(
+        seen > 50,
+        "the check read only {seen} names: it looks in the wrong place"
+    );
+}

@@ -4,9 +4,10 @@
     reason = "a benchmark that cannot prepare has nothing to say"
 )]
 
+use config::sidecar::Paths;
 use countersign_bench::{caller, hundred_rules};
 use divan::{AllocProfiler, Bencher, black_box};
-use policy::{CallerRules, Canonical, Request};
+use policy::{CallerRules, Canonical, Reading, Request};
 
 #[global_allocator]
 static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
@@ -25,7 +26,7 @@ fn rules() -> CallerRules {
 #[divan::bench(args = [("GET", "/orders"), ("POST", "/orders/7/items/3"), ("GET", "/healthz"), ("GET", "/admin/x"), ("DELETE", "/orders/7")])]
 fn decide(bencher: Bencher<'_, '_>, (method, path): (&str, &str)) {
     let rules = rules();
-    let path = Canonical::of(path.as_bytes()).expect("the path is plain");
+    let path = Reading::of(path.as_bytes(), Paths::Strict).expect("the path is plain");
     bencher.bench_local(|| {
         let request = Request::Http {
             method: black_box(method),
@@ -42,7 +43,8 @@ fn decide(bencher: Bencher<'_, '_>, (method, path): (&str, &str)) {
 fn canonical_and_decide(bencher: Bencher<'_, '_>) {
     let rules = rules();
     bencher.bench_local(|| {
-        let path = Canonical::of(black_box(b"/orders/7/items/3")).expect("the path is plain");
+        let path =
+            Reading::of(black_box(b"/orders/7/items/3"), Paths::Strict).expect("the path is plain");
         rules
             .decide(&Request::Http {
                 method: "GET",

@@ -1,7 +1,10 @@
 //! What the benchmarks measure with. Those of the pure parts are in `benches/`; `cargo bench -p countersign-bench` runs them.
-//! That of a CA that answers calls is in [`online`]; `bench/README.md` says how to run it.
+//! That of a CA that answers calls is in [`online`], that of a sidecar under attack in [`attacked`]; `bench/README.md` says how to run it.
 
 pub mod online;
+pub mod attacked;
+
+pub mod command;
 
 use config::policy::Policy;
 use config::{Findings, SpiffeId};
@@ -41,7 +44,8 @@ pub fn caller() -> Result<SpiffeId, config::NameError> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use policy::{Canonical, Request};
+    use config::sidecar::Paths;
+    use policy::{Reading, Request};
 
     #[test]
     fn the_measured_policy_decides_as_it_is_meant_to() {
@@ -58,7 +62,7 @@ mod tests {
             ("PUT", "/orders", None),
             ("GET", "/admin/x", None),
         ] {
-            let path = Canonical::of(path.as_bytes()).unwrap();
+            let path = Reading::of(path.as_bytes(), Paths::Strict).unwrap();
             let request = Request::Http {
                 method,
                 host: "orders",

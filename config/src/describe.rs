@@ -81,8 +81,12 @@ pub(crate) enum Shape {
     },
     /// One of these.
     Words(&'static [Word]),
+    /// One of these, or a mapping; what its element's doc says stands before it.
+    WordOrMap(&'static [Word], &'static Element),
     /// A whole number.
     Count,
+    /// Yes or no.
+    Flag,
     /// Such as `10s`.
     Duration,
     /// Such as `64KiB`.

@@ -299,7 +299,8 @@ impl Fields<'_> {
         }
     }
 
-    fn missing(&self, about: &About) -> Noted {
+    /// Notes that a key is not there.
+    pub(crate) fn missing(&self, about: &About) -> Noted {
         let explained = |name: &str| name == about.name || about.one_of.contains(&name);
         let help = if about.example.is_empty() {
             about.doc.to_string()

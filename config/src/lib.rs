@@ -11,6 +11,7 @@
 pub mod name;
 
 pub mod address;
+pub mod endpoint;
 pub mod unit;
 
 pub mod finding;
@@ -43,6 +44,7 @@ pub mod document;
 
 pub use address::Address;
 pub use document::{Document, Kind};
+pub use endpoint::Endpoint;
 pub use finding::{Finding, Findings};
-pub use name::{HostPattern, IdPattern, NameError, PathPattern, SpiffeId, TrustDomain};
+pub use name::{HostPattern, IdPattern, NameError, PLAINTEXT, PathPattern, SpiffeId, TrustDomain};
 pub use notes::text_of;

@@ -1,7 +1,7 @@
 //! That no two listeners of a document meet.
 
 use crate::Address;
-use crate::form::{As, Listen};
+use crate::form::{As, Text};
 use crate::key::Key;
 use crate::read::Value;
 use crate::yaml::Place;
@@ -16,10 +16,10 @@ pub(crate) struct Listener<'d> {
 
 impl<'d> Listener<'d> {
     /// The listener of a section that has one in any case, by its `listen` or by default. `None`: the address has its finding.
-    pub(crate) fn of_section(
+    pub(crate) fn of_section<F: Text<Value = Address>>(
         root: &Value<'d>,
         section: &str,
-        key: &Key<As<Listen>>,
+        key: &Key<As<F>>,
     ) -> Option<Self> {
         let holder = root.get(section);
         let address = match &holder {

@@ -1,7 +1,7 @@
 //! The policy document.
 
 use crate::describe::{Element, Word};
-use crate::form::{As, Choice, List, Map, MaybeEmpty, Name, Noun, OneOf, Text, object};
+use crate::form::{As, Choice, List, Map, MaybeEmpty, Method, Name, Noun, OneOf, Text, object};
 use crate::key::Key;
 use crate::notes::{Read, text_of};
 use crate::read::{Value, document};
@@ -291,35 +291,6 @@ const PATHS: Key<List<As<PathPattern>>> = Key::new(
 )
 .optional().typical()
 .example("[\"/orders\", \"/orders/{id}\", \"/static/**\"]");
-
-/// A token of RFC 9110 §5.6.2. Methods in lower case exist for nobody: such a clause would silently never match.
-struct Method;
-impl Text for Method {
-    type Value = String;
-    const WANTED: &'static str = "a method such as `GET`";
-    const PATTERN: &'static str = "^[!#$%&'*+.^_`|~0-9A-Z-]{1,64}$";
-    fn parse(text: &str) -> Result<String, NameError> {
-        let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-        let why = match text.chars().find(|c| !is_token(*c)) {
-            Some(c) => format!("`{}` is not allowed in a method", c.escape_default()),
-            None if text.is_empty() => "is empty".into(),
-            None if text.len() > 64 => {
-                format!("has {} characters, at most 64 are read", text.len())
-            }
-            None if text.contains(|c: char| c.is_ascii_lowercase()) => {
-                format!(
-                    "case matters (RFC 9110 §9.1), and `{}` is what callers send",
-                    text.to_ascii_uppercase()
-                )
-            }
-            None => return Ok(text.into()),
-        };
-        Err(NameError { why })
-    }
-    fn text(method: &String) -> String {
-        method.clone()
-    }
-}
 
 impl Text for PathPattern {
     type Value = PathPattern;

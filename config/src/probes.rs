@@ -2,37 +2,48 @@
 
 use crate::Address;
 use crate::describe::Element;
-use crate::form::{As, Listen, Noun, object};
+use crate::form::{As, Noun, Text, object};
 use crate::key::Key;
 use crate::notes::Read;
 use crate::read::Value;
 use serde_json::Value as Json;
+use std::marker::PhantomData;
 
-/// Where `/started`, `/ready` and `/live` are served.
-pub(crate) struct Health(pub(crate) Address);
+/// Where `/started`, `/ready` and `/live` are served, of those places that `F` has words for.
+pub(crate) struct Health<F>(pub(crate) Address, PhantomData<F>);
 
-pub(crate) const LISTEN: Key<As<Listen>> = Key::new(
-    "listen",
-    "Where `/started`, `/ready` and `/live` are served, plain.",
-)
-.default(
-    "\"0.0.0.0:15021\"",
-    "probes come from the machine's agent, over the pod's own address",
-);
+impl<F: Text<Value = Address>> Health<F> {
+    pub(crate) const LISTEN: Key<As<F>> = Key::new(
+        "listen",
+        "Where `/started`, `/ready` and `/live` are served, plain.",
+    )
+    .default(
+        "\"0.0.0.0:15021\"",
+        "probes come from the machine's agent, over the pod's own address",
+    );
 
-impl Noun for Health {
+    /// There.
+    pub(crate) fn at(address: Address) -> Self {
+        Self(address, PhantomData)
+    }
+}
+
+impl<F: Text<Value = Address>> Noun for Health<F> {
     const ELEMENT: &'static Element = &Element {
         name: "health",
         any_of: &[],
         doc: "Probes.",
-        keys: &[LISTEN.about],
+        keys: &[Self::LISTEN.about],
     };
 
     fn read(value: &Value<'_>) -> Read<Self> {
-        value.fields(Self::ELEMENT)?.take(&LISTEN).map(Self)
+        value
+            .fields(Self::ELEMENT)?
+            .take(&Self::LISTEN)
+            .map(Self::at)
     }
 
     fn show(&self) -> Json {
-        object([LISTEN.show(&self.0)])
+        object([Self::LISTEN.show(&self.0)])
     }
 }

@@ -109,6 +109,14 @@ impl Page {
                 &format!("{dash}{}: {}", about.name, value(about)),
             ),
         }
+        if let Shape::WordOrMap(_, element) = about.shape {
+            let map = About {
+                doc: "",
+                shape: Shape::Map(element),
+                ..*about
+            };
+            self.aside(&map, inner, element.doc);
+        }
     }
 
     /// A key that may not always stand, all of it as a comment after `when` it may.
@@ -144,7 +152,7 @@ impl Page {
 
     fn explain(&mut self, about: &About, indent: usize) {
         let mut text = about.doc.to_string();
-        if let Shape::Words(words) = about.shape {
+        if let Shape::Words(words) | Shape::WordOrMap(words, _) = about.shape {
             for word in words {
                 let later = if word.built {
                     ""
@@ -167,7 +175,9 @@ impl Page {
             }
             Need::Default { .. } | Need::Optional | Need::NotYet => {}
         }
-        self.prose(indent, &text);
+        if !text.is_empty() {
+            self.prose(indent, &text);
+        }
     }
 }
 

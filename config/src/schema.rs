@@ -3,9 +3,10 @@
 //! In: an [`Element`]. Out: JSON. What the reader refuses by shape the schema refuses too; what only the reader knows
 //! (grammars of names, agreement between keys) is said in words.
 
-use crate::describe::{About, Element, Need, Shape};
+use crate::describe::{About, Element, Need, Shape, Word};
 use crate::yaml::{self, Content, Node};
 use serde_json::{Map, Value as Json, json};
+use std::iter;
 
 /// The schema of a document.
 pub(crate) fn schema(root: &Element) -> Json {
@@ -104,7 +105,7 @@ fn description(about: &About) -> String {
     }
     match shape {
         Shape::Text { wanted, .. } => text.push_str(&format!(" Wanted: {wanted}.")),
-        Shape::Words(words) => {
+        Shape::Words(words) | Shape::WordOrMap(words, _) => {
             for word in *words {
                 let later = if word.built {
                     ""
@@ -140,14 +141,9 @@ fn of_shape(
     definitions: &mut Map<String, Json>,
 ) -> Map<String, Json> {
     let schema = match shape {
-        Shape::Map(element) => {
-            if !definitions.contains_key(element.name) {
-                // Reserved first, so that definitions stand in the order in which they are met.
-                definitions.insert(element.name.into(), Json::Null);
-                let definition = mapping(element, definitions);
-                definitions.insert(element.name.into(), definition.into());
-            }
-            json!({ "$ref": format!("#/$defs/{}", element.name) })
+        Shape::Map(element) => reference(element, definitions),
+        Shape::WordOrMap(words, element) => {
+            json!({ "anyOf": [one_of(words), reference(element, definitions)] })
         }
         Shape::List { of, empty } => {
             let items = of_shape(of, about, definitions);
@@ -159,15 +155,9 @@ fn of_shape(
         }
         Shape::Text { pattern: "", .. } => json!({ "type": "string", "minLength": 1 }),
         Shape::Text { pattern, .. } => json!({ "type": "string", "pattern": pattern }),
-        Shape::Words(words) => {
-            let built: Vec<_> = words
-                .iter()
-                .filter(|word| word.built)
-                .map(|word| word.text)
-                .collect();
-            json!({ "enum": built })
-        }
+        Shape::Words(words) => one_of(words),
         Shape::Count => count(about),
+        Shape::Flag => json!({ "type": "boolean" }),
         Shape::Duration => {
             json!({ "type": "string", "pattern": "^(?=.)([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$" })
         }
@@ -180,6 +170,29 @@ fn of_shape(
         Json::Object(map) => map,
         _ => Map::new(),
     }
+}
+
+/// Where an element is defined.
+fn reference(element: &Element, definitions: &mut Map<String, Json>) -> Json {
+    if !definitions.contains_key(element.name) {
+        // Reserved first, so that definitions stand in the order in which they are met.
+        definitions.insert(element.name.into(), Json::Null);
+        let definition = mapping(element, definitions);
+        definitions.insert(element.name.into(), definition.into());
+    }
+    json!({ "$ref": format!("#/$defs/{}", element.name) })
+}
+
+fn one_of(words: &[Word]) -> Json {
+    let built = words.iter().filter(|word| word.built);
+    let built: Vec<_> = built
+        .flat_map(|word| {
+            // A word such as `503` may stand without quotes.
+            let number = word.text.parse::<u64>().ok();
+            iter::once(Json::from(word.text)).chain(number.map(Json::from))
+        })
+        .collect();
+    json!({ "enum": built })
 }
 
 fn count(about: &About) -> Json {
@@ -201,6 +214,9 @@ fn as_json(node: &Node) -> Json {
     match &node.content {
         Content::Scalar { text, plain: true } if text.parse::<u64>().is_ok() => {
             text.parse::<u64>().map_or(Json::Null, Json::from)
+        }
+        Content::Scalar { text, plain: true } if matches!(text.as_str(), "true" | "false") => {
+            (text == "true").into()
         }
         Content::Scalar { text, .. } => text.as_str().into(),
         Content::List(items) => items.iter().map(as_json).collect(),

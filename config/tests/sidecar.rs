@@ -1,7 +1,9 @@
 //! Sidecar documents: what is valid, and what is found in one that is not.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use countersign_config::sidecar::{FirstContact, LogTarget, Protocol, Sidecar, Source, State};
+use countersign_config::sidecar::{
+    FirstContact, LogTarget, On, Protocol, Retries, Sidecar, Source, State, Tls,
+};
 use countersign_config::{Address, SpiffeId, TrustDomain};
 use std::path::Path;
 use std::time::Duration;
@@ -25,6 +27,8 @@ services:
     endpoints: ["orders:15006"]
     tls: mutual
     timeout: 2s
+    totalTimeout: 10s
+    retries: { attempts: 3, on: [503, reset], methods: [GET, POST] }
   - name: ledger-db
     identity: spiffe://partner.example/ledger
     endpoints: ["ledger:15007", "[::1]:15008"]
@@ -93,8 +97,8 @@ fn a_whole_document_is_read() {
     );
     assert_eq!(sidecar.services[0].timeout, Some(Duration::from_secs(2)));
     assert_eq!(
-        sidecar.services[1].identity,
-        SpiffeId::parse("spiffe://partner.example/ledger").unwrap()
+        sidecar.services[1].tls.identity(),
+        Some(&SpiffeId::parse("spiffe://partner.example/ledger").unwrap())
     );
     assert_eq!(
         sidecar.policy.as_deref(),
@@ -147,6 +151,9 @@ fn the_least_document_has_every_default() {
 fn each_mistake_is_one_finding_at_its_place() {
     const WEB: &str = "inbound:\n  - { name: web, listen: \"0.0.0.0:15006\", app: \"127.0.0.1:8080\", protocol: http }\npolicy: { file: p.yaml }\n";
     const ORDERS: &str = "services:\n  - name: orders\n    identity: spiffe://shop.example/orders\n    endpoints: [\"orders:15006\"]\n";
+    let outside = |tls: &str| {
+        format!("services:\n  - name: orders\n    endpoints: [\"orders:15006\"]\n    {tls}\n")
+    };
     let listens = |listen: &str| {
         format!("outbound:\n  - {{ name: http, listen: \"{listen}\", protocol: http }}\n")
     };
@@ -168,8 +175,8 @@ fn each_mistake_is_one_finding_at_its_place() {
             "2:5: services[0]: `identity` is missing; add `identity: spiffe://shop.example/orders`",
         ),
         // Kinds.
-        ("limits: 12\n".into(), "1:9: limits: is the number `12`; wanted a mapping with header, headers, handshake, head, connect, idle, afterExpiry"),
-        ("limits:\n".into(), "1:7: limits: has no value; wanted a mapping with header, headers, handshake, head, connect, idle, afterExpiry"),
+        ("limits: 12\n".into(), "1:9: limits: is the number `12`; wanted a mapping with header, headers, handshake, head, connect, idle, afterExpiry, retryBuffer, connections, inFlight, streams, perIdentity, drainDelay, drainDeadline, resets, pings, streamIdle, firstByte, connectionAge, handshakes, memory"),
+        ("limits:\n".into(), "1:7: limits: has no value; wanted a mapping with header, headers, handshake, head, connect, idle, afterExpiry, retryBuffer, connections, inFlight, streams, perIdentity, drainDelay, drainDeadline, resets, pings, streamIdle, firstByte, connectionAge, handshakes, memory"),
         ("limits: { headers: \"200\" }\n".into(), "1:20: limits.headers: is the text `200`; wanted a whole number from 16 to 1000"),
         ("limits: { headers: true }\n".into(), "1:20: limits.headers: is the truth value `true`; wanted a whole number from 16 to 1000"),
         ("services: orders\n".into(), "1:11: services: is the text `orders`; wanted a list"),
@@ -186,27 +193,113 @@ fn each_mistake_is_one_finding_at_its_place() {
         ("limits: { idle: 25h }\n".into(), "1:17: limits.idle: `25h` is too large; wanted a duration such as `10s` from 1s to 24h"),
         ("limits: { header: 1KiB }\n".into(), "1:19: limits.header: `1KiB` is too small; wanted a size such as `64KiB` from 8KiB to 1MiB"),
         ("limits: { headers: 100000 }\n".into(), "1:20: limits.headers: `100000` is too large; wanted a whole number from 16 to 1000"),
-        (listens("15001"), "2:27: outbound[0].listen: `15001`: has no port: `host:port`; wanted `host:port` or `[v6]:port`"),
+        (listens("15001"), "2:27: outbound[0].listen: `15001`: has no port: `host:port`; wanted `host:port`, `[v6]:port` or `unix:/path`"),
         (
-            listens("unix:/run/x.sock"),
-            "2:27: outbound[0].listen: `unix:/run/x.sock`: a unix socket here: not supported yet; wanted `host:port` or `[v6]:port`",
+            listens("unix:x.sock"),
+            "2:27: outbound[0].listen: `unix:x.sock`: a unix socket needs an absolute path, such as `unix:/run/app.sock`; wanted `host:port`, `[v6]:port` or `unix:/path`",
         ),
         (
-            ORDERS.replace("orders:15006", "srv:orders"),
-            "4:17: services[0].endpoints[0]: `srv:orders`: an endpoint found by SRV records: not supported yet; wanted `host:port` or `[v6]:port`",
+            WEB.replace("http }", "http, requireLoopback: yes }"),
+            "2:99: inbound[0].requireLoopback: is the text `yes`; wanted `true` or `false`",
+        ),
+        (
+            WEB.replace("127.0.0.1:8080", "app:8080").replace("http }", "http, requireLoopback: true }"),
+            "2:48: inbound[0].app: `app:8080` is not loopback; wanted an app on `127.0.0.1`, `[::1]` or a unix socket, or no `requireLoopback`",
+        ),
+        (
+            "health: { listen: \"unix:x.sock\" }\n".into(),
+            "1:19: health.listen: `unix:x.sock`: a unix socket needs an absolute path, such as `unix:/run/app.sock`; wanted `host:port`, `[v6]:port` or `unix:/path`",
+        ),
+        (
+            "admin: { listen: \"unix:/run/x.sock\", socket: /run/x.sock }\n".into(),
+            "1:46: admin.socket: `unix:/run/x.sock` meets `unix:/run/x.sock`, where admin listens; give each listener an address of its own",
+        ),
+        (
+            "outbound: [{ name: http, listen: \"127.0.0.1:1\", protocol: http, allowUids: [1000] }]\n".into(),
+            "1:76: outbound[0].allowUids: `allowUids` where `listen` is a port; listen on a unix socket such as `unix:/run/countersign/out.sock`, or remove `allowUids`: of who calls a port the kernel says nothing",
+        ),
+        (
+            "outbound: [{ name: http, listen: \"unix:/out\", protocol: http, allowUids: [4294967295] }]\n".into(),
+            "1:75: outbound[0].allowUids[0]: `4294967295` is too large; wanted a whole number from 0 to 4294967294",
+        ),
+        (
+            ORDERS.replace("orders:15006", "srv:orders:15006"),
+            "4:17: services[0].endpoints[0]: `srv:orders:15006`: SRV records say the port: `srv:NAME`; wanted `host:port`, `[v6]:port`, `unix:/path` or `srv:NAME`",
+        ),
+        (
+            ORDERS.replace("orders:15006", "srv:"),
+            "4:17: services[0].endpoints[0]: `srv:`: `srv:` names no records, such as `srv:_mesh._tcp.orders.example`; wanted `host:port`, `[v6]:port`, `unix:/path` or `srv:NAME`",
+        ),
+        (
+            "dns: { servers: [ns.example] }\n".into(),
+            "1:18: dns.servers[0]: `ns.example`: is no IP address: a name would have to be asked of the very servers that it names; wanted an IP address, with or without a port",
         ),
         (
             ORDERS.replace("orders:15006", "orders:0"),
-            "4:17: services[0].endpoints[0]: `orders:0`: nobody is reached at port 0; wanted `host:port` or `[v6]:port`",
+            "4:17: services[0].endpoints[0]: `orders:0`: nobody is reached at port 0; wanted `host:port`, `[v6]:port`, `unix:/path` or `srv:NAME`",
         ),
         (
             format!("{ORDERS}    hosts: [\"{{name}}.svc\"]\n"),
             "5:13: services[0].hosts[0]: `{name}.svc`: `{…}` in a host: not supported yet; wanted a host such as `orders` or `orders:8080`",
         ),
-        (format!("{ORDERS}    tls: none\n"), "5:10: services[0].tls: `none`: not supported yet; wanted `mutual`"),
-        (format!("{ORDERS}    tls: {{ server: {{ sni: x }} }}\n"), "5:10: services[0].tls: `server`: not supported yet; wanted `mutual`"),
+        (
+            format!("{ORDERS}    tls: none\n"),
+            "3:15: services[0].identity: `identity` where `tls` is `none`; nobody proves one there: remove it, or say `tls: mutual`",
+        ),
+        (
+            format!("{ORDERS}    tls: {{ server: {{ roots: x.pem }} }}\n"),
+            "3:15: services[0].identity: `identity` where `tls` is `server`; nobody proves one there: remove it, or say `tls: mutual`",
+        ),
+        (
+            outside("tls: server"),
+            "4:10: services[0].tls: `server` without `roots`; say who may vouch for it: `tls: { server: { roots: FILE } }`",
+        ),
+        (
+            outside("tls: { server: { sni: orders } }"),
+            "4:20: services[0].tls.server: `roots` is missing; add `roots: partner-roots.pem`",
+        ),
+        (
+            outside("tls: { server: { roots: x.pem, sni: \"orders:443\" } }"),
+            "4:41: services[0].tls.server.sni: `orders:443`: `:` is not allowed in a name; wanted a DNS name such as `api.example.com`, or an IP address",
+        ),
+        (
+            outside("tls: { server: { roots: x.pem, sni: 10.0.0 } }"),
+            "4:41: services[0].tls.server.sni: `10.0.0`: ends in a number; wanted a DNS name such as `api.example.com`, or an IP address",
+        ),
+        (
+            outside("tls: { server: { roots: x.pem } }").replace("orders:15006", "a:1\", \"b:1"),
+            "4:10: services[0].tls: `endpoints` do not name one host; add `sni:` with the name that the server's certificate holds",
+        ),
+        (
+            outside("tls: { server: { roots: x.pem } }").replace("orders:15006", "srv:_a._tcp.b"),
+            "4:10: services[0].tls: `endpoints` do not name one host; add `sni:` with the name that the server's certificate holds",
+        ),
+        (
+            outside("tls: 1.2"),
+            "4:10: services[0].tls: is the number `1.2`; wanted `mutual`, `none` or `server: { roots: FILE }`; quote it if it is meant as text",
+        ),
+        (
+            "outbound: [{ name: x, listen: \"127.0.0.1:1\", protocol: tcp, service: orders, unknown: passthrough }]\n".to_owned() + ORDERS,
+            "1:87: outbound[0].unknown: `unknown: passthrough` at a tcp listener; bytes name no destination, and without redirection they came with none: remove it, and name the one service behind it by `service`",
+        ),
+        (
+            "outbound: [{ name: x, listen: \"127.0.0.1:1\", protocol: http, service: orders, unknown: passthrough }]\n".to_owned() + ORDERS,
+            "1:88: outbound[0].unknown: `unknown: passthrough` beside `service`; everything goes to that service, whatever it names: remove one of the two",
+        ),
         (format!("{ORDERS}    tls: mutal\n"), "5:10: services[0].tls: is the text `mutal`; did you mean `mutual`?"),
-        (WEB.replace("http }", "http, mode: permissive }"), "2:88: inbound[0].mode: `permissive`: not supported yet; wanted `strict`"),
+        (WEB.replace("http }", "http, mode: lax }"), "2:88: inbound[0].mode: is the text `lax`; wanted `strict` or `permissive`"),
+        (
+            WEB.replace("http }", "tcp, probes: [{ path: /healthz }] }"),
+            "2:89: inbound[0].probes: `probes` at a tcp listener; bytes have no paths: remove it",
+        ),
+        (
+            WEB.replace("http }", "http, probes: [{ path: \"/x/**\" }] }"),
+            "2:99: inbound[0].probes[0].path: `/x/**`: is a pattern: whoever has no identity calls one path; wanted a path such as `/healthz`",
+        ),
+        (
+            "  federated: [{ trustDomain: plaintext.invalid, bundle: x.pem }]\n".into(),
+            "1:30: identity.federated[0].trustDomain: `plaintext.invalid`: is kept for callers in clear text; wanted a trust domain such as `shop.example`",
+        ),
         ("telemetry: { accessLog: { to: \"\" } }\n".into(), "1:31: telemetry.accessLog.to: ``: is empty; wanted `stdout` or the path of a file"),
         // Agreement.
         (
@@ -251,7 +344,7 @@ fn each_mistake_is_one_finding_at_its_place() {
         ),
         (
             "admin: { listen: \"0.0.0.0:15000\" }\n".into(),
-            "1:18: admin.listen: `0.0.0.0:15000` is not loopback; wanted a loopback address such as `127.0.0.1:15000`: these pages tell the whole configuration",
+            "1:18: admin.listen: `0.0.0.0:15000` is not loopback; wanted a loopback address such as `127.0.0.1:15000`, or a unix socket: these pages tell the whole configuration",
         ),
     ] {
         assert_eq!(found(&more), [finding], "{more}");
@@ -290,13 +383,6 @@ fn what_is_not_built_yet_is_known_and_refused() {
         "telemetry: { sampling: { ratio: 0.1 } }",
         "metrics: { merge: \"http://127.0.0.1:8080/metrics\" }",
         "policy: { file: policy.yaml, shadow: next.yaml }",
-        "limits: { streamIdle: 5m }",
-        "limits: { connections: 10000 }",
-        "limits: { inFlight: 1000 }",
-        "limits: { streams: 250 }",
-        "limits: { resets: 100/s }",
-        "limits: { drainDelay: 2s }",
-        "limits: { drainDeadline: 30s }",
     ] {
         let found = found(&format!("{more}\n"));
         assert!(
@@ -304,14 +390,7 @@ fn what_is_not_built_yet_is_known_and_refused() {
             "{more}: {found:?}"
         );
     }
-    for key in [
-        "requireLoopback: true",
-        "probes: [{path: /healthz}]",
-        "xfcc: { appendFrom: [] }",
-        "clientHalfClose: allow",
-        "paths: raw",
-        "paths: canonical",
-    ] {
+    for key in ["xfcc: { appendFrom: [] }", "clientHalfClose: allow"] {
         let more = format!(
             "inbound: [{{ name: web, listen: \"0.0.0.0:1\", app: \"127.0.0.1:2\", protocol: http, {key} }}]\npolicy: {{ file: p }}\n"
         );
@@ -321,22 +400,91 @@ fn what_is_not_built_yet_is_known_and_refused() {
             "{key}: {found:?}"
         );
     }
-    for key in ["unknown: passthrough", "allowUids: [1]"] {
-        let found = found(&format!(
-            "outbound: [{{ name: x, listen: \"127.0.0.1:1\", protocol: http, {key} }}]\n"
-        ));
-        assert!(
-            found.len() == 1 && found[0].contains(": not supported yet; "),
-            "{key}: {found:?}"
-        );
+}
+
+#[test]
+fn how_a_service_outside_the_mesh_is_secured_is_read() {
+    let tls = |tls: &str, endpoints: &str| {
+        let text =
+            format!("{LEAST}services: [{{ name: x, endpoints: [{endpoints}], tls: {tls} }}]\n");
+        read(&text).unwrap().services.remove(0).tls
+    };
+    let server = |name: &str| Tls::Server {
+        name: name.into(),
+        roots: "etc/x.pem".into(),
+    };
+    assert_eq!(tls("none", "\"db:5432\""), Tls::None);
+    let by_default = "{ server: { roots: x.pem } }";
+    assert_eq!(
+        tls(by_default, "\"API.example:443\""),
+        server("api.example")
+    );
+    assert_eq!(
+        tls(by_default, "\"a.example:1\", \"a.example:2\""),
+        server("a.example")
+    );
+    assert_eq!(
+        tls(by_default, "\"[2001:db8::1]:443\""),
+        server("2001:db8::1")
+    );
+    let named = "{ server: { roots: x.pem, sni: api.example } }";
+    assert_eq!(
+        tls(named, "\"srv:_api._tcp.example\""),
+        server("api.example")
+    );
+}
+
+/// Findings of one service with `more` keys.
+fn of_service(more: &str) -> Vec<String> {
+    found(&format!(
+        "services: [{{ name: x, identity: spiffe://shop.example/x, endpoints: [\"x:1\"], {more} }}]\n"
+    ))
+}
+
+#[test]
+fn retries_are_read_with_their_defaults_and_their_words() {
+    let sidecar = read(WHOLE).unwrap();
+    let written = Retries {
+        attempts: 3,
+        on: vec![On::Unavailable, On::Reset],
+        methods: Some(vec!["GET".into(), "POST".into()]),
+    };
+    assert_eq!(sidecar.services[0].retries, Some(written));
+    assert_eq!(
+        sidecar.services[0].total_timeout,
+        Some(Duration::from_secs(10))
+    );
+    assert_eq!(sidecar.services[1].retries, None);
+    assert_eq!(sidecar.limits.retry_buffer_bytes, 64 * 1024);
+
+    let least = WHOLE.replace(
+        "retries: { attempts: 3, on: [503, reset], methods: [GET, POST] }",
+        "retries: {}",
+    );
+    let defaults = Retries {
+        attempts: 2,
+        on: vec![On::ConnectFailure, On::Reset, On::Unavailable],
+        methods: None,
+    };
+    assert_eq!(read(&least).unwrap().services[0].retries, Some(defaults));
+
+    for quoted in ["on: [\"503\"]", "on: [connect-failure, '503', reset]"] {
+        assert_eq!(of_service(&format!("retries: {{ {quoted} }}")), [""; 0]);
     }
-    for key in ["retries: { attempts: 2 }", "totalTimeout: 3s"] {
-        let found = found(&format!(
-            "services: [{{ name: x, identity: spiffe://shop.example/x, endpoints: [\"x:1\"], {key} }}]\n"
-        ));
+    for (more, what) in [
+        ("retries: { attempts: 0 }", "`0` is too small"),
+        ("retries: { attempts: 6 }", "`6` is too large"),
+        ("retries: { on: [] }", "is an empty list"),
+        ("retries: { on: [5xx] }", "`5xx`"),
+        ("retries: { on: [504] }", "504"),
+        ("retries: { methods: [get] }", "case matters"),
+        ("totalTimeout: 0s", "`0s` is too small"),
+        ("totalTimeout: 10", "has no unit"),
+    ] {
+        let found = of_service(more);
         assert!(
-            found.len() == 1 && found[0].contains(": not supported yet; "),
-            "{key}: {found:?}"
+            found.len() == 1 && found[0].contains(what),
+            "{more}: {found:?}"
         );
     }
 }
@@ -537,7 +685,7 @@ inbound:
     listen: "0.0.0.0"
     app: "127.0.0.1:8080"
     protocol: https
-    requireLoopback: true
+    requireLoopback: yes
 outbound:
   - { name: web, listen: "127.0.0.1:15001", protocol: http, servce: orders }
   - { name: db, listen: "127.0.0.1:15001", protocol: tcp, service: ledger }

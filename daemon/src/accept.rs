@@ -4,9 +4,9 @@
 //! what the kernel had already completed is still taken, and the listener is closed.
 //!
 //! 1. No error ends the loop, and none makes it spin: where waiting may help (no file descriptors, no memory) it waits.
-use crate::bind::Listener;
+use crate::bind::{Gate, Listener, SocketFile};
 use crate::drain::Draining;
-use crate::socket;
+use crate::socket::{self, Peer, Socket};
 use rustix::io::Errno;
 use std::io;
 use std::net::SocketAddr;
@@ -40,6 +40,26 @@ pub trait Incoming: Send + Sync + 'static {
     fn name(&self) -> String;
 }
 
+impl Incoming for Gate {
+    type Stream = Socket;
+    type Peer = Peer;
+    async fn next(&self) -> io::Result<(Socket, Peer)> {
+        match self {
+            Gate::Tcp(listener) => {
+                let (stream, from) = listener.next().await?;
+                Ok((Socket::Tcp(stream), Peer::Tcp(from)))
+            }
+            Gate::Unix(file) => {
+                let (stream, credentials) = file.listener().next().await?;
+                Ok((Socket::Unix(stream), credentials.into()))
+            }
+        }
+    }
+    fn name(&self) -> String {
+        self.to_string()
+    }
+}
+
 impl Incoming for Listener {
     type Stream = TcpStream;
     type Peer = SocketAddr;
@@ -53,6 +73,17 @@ impl Incoming for Listener {
     }
     fn name(&self) -> String {
         self.local_addr().to_string()
+    }
+}
+
+impl Incoming for SocketFile {
+    type Stream = UnixStream;
+    type Peer = UCred;
+    async fn next(&self) -> io::Result<(UnixStream, UCred)> {
+        self.listener().next().await
+    }
+    fn name(&self) -> String {
+        format!("unix:{}", self.path().display())
     }
 }
 

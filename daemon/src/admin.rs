@@ -1,23 +1,23 @@
 //! Who may look into a running process.
 //!
 //! In: a listener on loopback or a unix socket, and the pages. Out: pages for those who may. Over TCP a browser may be made
-//! to ask for any page by any site (cross-site requests, DNS rebinding), so there `Host` must be loopback and no `Origin` may be
-//! there; over the unix socket the kernel says who asks, and only our own user and root may.
+//! to ask for any page by any site (cross-site requests, DNS rebinding), so there `Host` must be loopback, and neither `Origin`
+//! nor `Sec-Fetch-Site` may name a page; over the unix socket the kernel says who asks, and only our own user and root may.
 //!
 //! 1. What changes something is never served over TCP: [`serve_tcp`] answers GET and HEAD.
 //! 2. Who calls over the unix socket is known by the kernel's word, before anything is read ([`serve_calls`]).
 use crate::accept::Incoming;
-use crate::bind::Listener;
 use crate::drain::Draining;
 pub use crate::pages::BODY_BYTES_MAX;
 use crate::pages::{self, Page, Request};
+use crate::places::Origin;
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{HOST, ORIGIN};
+use http::header::{HOST, HeaderName, ORIGIN};
 use http::uri::Authority;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use tokio::net::UnixListener;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::unix::UCred;
 
 /// Why a request over TCP is not answered.
@@ -53,8 +53,9 @@ impl fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 /// Serves admin pages over TCP to those whom [`guard`] lets pass.
-pub async fn serve_tcp<A, F>(listener: Listener, draining: Draining, answer: A)
+pub async fn serve_tcp<L, A, F>(listener: L, draining: Draining, answer: A)
 where
+    L: Incoming<Peer: Origin, Stream: AsyncRead + AsyncWrite + Unpin>,
     A: Fn(Request) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Page> + Send + 'static,
 {
@@ -70,9 +71,10 @@ where
     .await;
 }
 
-/// Serves admin pages over a unix socket (bound with [`crate::bind::unix`] and mode 0600) to our own user and root.
-pub async fn serve_unix<A, F>(listener: UnixListener, draining: Draining, answer: A)
+/// Serves admin pages over a unix socket (bound with mode 0600: [`crate::bind::SocketFile`]) to our own user and root.
+pub async fn serve_unix<L, A, F>(listener: L, draining: Draining, answer: A)
 where
+    L: Incoming<Peer = UCred, Stream: AsyncRead + AsyncWrite + Unpin>,
     A: Fn(Request) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Page> + Send + 'static,
 {
@@ -83,12 +85,13 @@ where
     .await;
 }
 
-/// Like [`serve_unix`], for what changes something: POST too, its body at most [`BODY_BYTES_MAX`] and given only whole (empty
+/// Like [`serve_unix`], for what changes something: POST and PUT too, their body at most [`BODY_BYTES_MAX`] and given only whole (empty
 /// for GET and HEAD), and with each request the user who sent it.
 ///
 /// An answer that takes longer than 5 s is dropped where it stands: what must be done to its end then, its maker spawns.
-pub async fn serve_calls<A, F>(listener: UnixListener, draining: Draining, answer: A)
+pub async fn serve_calls<L, A, F>(listener: L, draining: Draining, answer: A)
 where
+    L: Incoming<Peer = UCred, Stream: AsyncRead + AsyncWrite + Unpin>,
     A: Fn(http::Request<Bytes>, User) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Page> + Send + 'static,
 {
@@ -125,9 +128,14 @@ pub fn may_ask(uid: u32, ours: u32) -> bool {
     uid == ours || uid == 0
 }
 
-/// Lets a request over TCP pass if its Host, and the authority of its target if it has one, is loopback, and it has no Origin.
+/// What browsers say of who asks (W3C Fetch Metadata): `none` is a person who typed the address, everything else a page. A
+/// picture that a page shows comes without Origin, and with this.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Lets a request over TCP pass if its Host, and the authority of its target if it has one, is loopback, and no page asks.
 pub fn guard<B>(request: &http::Request<B>) -> Result<(), Refused> {
-    if request.headers().contains_key(ORIGIN) {
+    let mut sites = request.headers().get_all(SEC_FETCH_SITE).iter();
+    if request.headers().contains_key(ORIGIN) || sites.any(|site| site != "none") {
         return Err(Refused::Origin);
     }
     let mut hosts = request.headers().get_all(HOST).iter();
@@ -214,6 +222,14 @@ mod tests {
                 &[("host", host), ("origin", "null")],
                 Err(Refused::Origin),
             );
+            for (site, wanted) in [
+                ("none", Ok(())),
+                ("same-origin", Err(Refused::Origin)),
+                ("cross-site", Err(Refused::Origin)),
+            ] {
+                let headers = [("host", host), ("sec-fetch-site", site)];
+                check("/config", &headers, wanted);
+            }
             check(
                 "/config",
                 &[("host", host), ("host", "evil.example")],

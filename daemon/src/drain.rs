@@ -1,13 +1,18 @@
 //! Ending well: first say it, then wait, then cut.
 //!
 //! In: tasks to track, the word to start, a deadline. Out: how many tasks had to be cut. Tasks hear of the start through
-//! [`Draining::started`] and end by themselves; how (no more accepts, `Connection: close`, GOAWAY) is theirs.
+//! [`Draining::started`] and end by themselves; how (no more accepts, `Connection: close`, GOAWAY) is theirs. When to start
+//! and when to cut is decided in [`crate::ending`], or by whoever has one deadline for everything.
 //!
 //! 1. No tracked task outlives its [`Drain`]: dropping that cuts what is left.
+use pin_project_lite::pin_project;
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -90,20 +95,45 @@ impl Drain {
         self.0.tasks.len()
     }
 
+    /// Whether it was started.
+    pub fn is_started(&self) -> bool {
+        self.0.started.is_cancelled()
+    }
+
+    /// How many tasks were ever tracked: where it has not grown, nobody came meanwhile.
+    pub fn begun(&self) -> u64 {
+        self.0.running().next
+    }
+
     /// Starts, waits until every task has ended or the deadline has passed, then cuts the rest; returns how many were cut.
     pub async fn start_and_wait(&self, deadline: Duration) -> usize {
-        self.start();
-        self.0.tasks.close();
-        if tokio::time::timeout(deadline, self.0.tasks.wait())
-            .await
-            .is_ok()
-        {
+        if self.ended(Instant::now() + deadline).await {
             return 0;
         }
-        let cut = self.0.cut();
-        // So that sockets are closed when this returns; a task that is busy without ever yielding is not waited for.
-        let _gone_or_busy = tokio::time::timeout(CUT, self.0.tasks.wait()).await;
+        let cut = self.cut();
+        self.gone().await;
         cut
+    }
+
+    /// Starts, and waits until every task has ended or the moment has come; whether all have.
+    pub async fn ended(&self, until: Instant) -> bool {
+        self.start();
+        self.0.tasks.close();
+        let ended = tokio::time::timeout_at(until, self.0.tasks.wait());
+        ended.await.is_ok()
+    }
+
+    /// Starts, and cuts whatever runs and whatever is tracked later; returns how many ran. Their sockets close when they are
+    /// next looked at: [`Drain::gone`] waits for that.
+    pub fn cut(&self) -> usize {
+        self.start();
+        self.0.tasks.close();
+        self.0.cut()
+    }
+
+    /// Waits until what was cut is gone. A task that is busy without ever yielding is not waited for.
+    pub async fn gone(&self) {
+        let _gone_or_busy = tokio::time::timeout(CUT, self.0.tasks.wait()).await;
     }
 }
 
@@ -111,6 +141,23 @@ impl Drop for Drain {
     fn drop(&mut self) {
         self.start();
         self.0.cut();
+    }
+}
+
+pin_project! {
+    /// A task on the list until it has ended. No async block, which would hold it twice: as what it captures and as what it awaits.
+    struct Tracked<F> {
+        #[pin]
+        task: F,
+        // Dropped last.
+        listed: Listed,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Tracked<F> {
+    type Output = ();
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.project().task.poll(cx)
     }
 }
 
@@ -138,10 +185,7 @@ impl Draining {
             shared: self.0.clone(),
             id,
         };
-        let joined = self.0.tasks.spawn(async move {
-            let _listed = listed;
-            task.await;
-        });
+        let joined = self.0.tasks.spawn(Tracked { task, listed });
         running.handles.insert(id, joined.abort_handle());
         let over = running.over;
         drop(running);

@@ -102,6 +102,15 @@ impl Health {
         }
     }
 
+    /// Whether traffic is welcome and the app accepts, which is asked only where the rest is so, and has 900 ms.
+    pub async fn is_ready<F>(&self, app_accepts: impl FnOnce() -> F) -> Result<(), String>
+    where
+        F: Future<Output = Result<(), String>>,
+    {
+        self.ready()?;
+        probe(app_accepts()).await
+    }
+
     /// The page at the request's path. `app_accepts` is asked for readiness only, and has 900 ms.
     pub async fn page<F>(&self, request: &Request, app_accepts: impl FnOnce() -> F) -> Page
     where
@@ -110,13 +119,7 @@ impl Health {
         match request.uri().path() {
             "/live" => page("live", self.live()),
             "/started" => page("started", self.started()),
-            "/ready" | "/healthz/ready" => {
-                let ready = match self.ready() {
-                    Ok(()) => probe(app_accepts()).await,
-                    Err(why) => Err(why),
-                };
-                page("ready", ready)
-            }
+            "/ready" | "/healthz/ready" => page("ready", self.is_ready(app_accepts).await),
             _ => Page::not_found(&PAGES),
         }
     }

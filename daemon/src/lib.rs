@@ -15,6 +15,8 @@ pub mod bind;
 
 pub mod drain;
 
+pub mod ending;
+
 pub mod accept;
 
 pub mod places;

@@ -1,6 +1,6 @@
 //! Small pages for people, probes and scrapers.
 //!
-//! In: a listener and a function from a request's head to a [`Page`]. Out: HTTP/1.1, GET and HEAD only; POST with a body only
+//! In: a listener and a function from a request's head to a [`Page`]. Out: HTTP/1.1, GET and HEAD only; POST and PUT with a body only
 //! where [`crate::admin`] knows who asks. Anybody may connect: heads and bodies are bounded in size and time, answers and
 //! connections in time, connections in number.
 //!
@@ -182,7 +182,7 @@ where
     in_time(answer(Request::from_parts(head, ()))).await
 }
 
-/// Answers GET and HEAD without a body, and POST with its whole one.
+/// Answers GET and HEAD without a body, POST and PUT with their whole one.
 pub(crate) async fn call<A, F>(request: http::Request<Body>, answer: A) -> Response
 where
     A: Fn(http::Request<Bytes>) -> F,
@@ -191,8 +191,8 @@ where
     let (head, body) = request.into_parts();
     let body = match &head.method {
         method if is_look(method) => Ok(Bytes::new()),
-        &Method::POST => whole(body).await,
-        _ => return only("GET, HEAD, POST", "only GET, HEAD and POST"),
+        &Method::POST | &Method::PUT => whole(body).await,
+        _ => return only("GET, HEAD, POST, PUT", "only GET, HEAD, POST and PUT"),
     };
     match body {
         Ok(body) => in_time(answer(http::Request::from_parts(head, body))).await,
@@ -326,8 +326,10 @@ mod tests {
         let slow = "no whole body within 10 s\n";
         let unfinished = "Content-Length: 3\r\n\r\nab";
         check_post("POST /", unfinished, "408 Request Timeout", slow).await;
-        let only = "only GET, HEAD and POST\n";
-        check_post("PUT /", &body(1), "405 Method Not Allowed", only).await;
+        let put = "\nPUT 1 bytes\n";
+        check_post("PUT /", &body(1), "200 OK", put).await;
+        let only = "only GET, HEAD, POST and PUT\n";
+        check_post("DELETE /", &body(1), "405 Method Not Allowed", only).await;
     }
 
     /// All that comes back on these bytes until the connection ends.

@@ -7,6 +7,7 @@
 //! 1. Places that were asked back count until they are dropped: together with them there are never more than twice as many.
 //! 2. Nobody is asked for a place in favour of who holds as many, so that a crowd does not push itself out for ever.
 
+use crate::socket::Peer;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,6 +35,15 @@ impl Origin for SocketAddr {
             IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
             address => address,
         })
+    }
+}
+
+impl Origin for Peer {
+    fn source(&self) -> Source {
+        match self {
+            Peer::Tcp(address) => address.source(),
+            Peer::Unix { uid, .. } => Source::User(*uid),
+        }
     }
 }
 
@@ -97,9 +107,14 @@ impl<K: Ord + Clone> Places<K> {
 
     /// A place for one more of this holder's, or none.
     pub fn take(&self, holder: K) -> Option<Place<K>> {
+        self.take_within(self.0.places_max, holder)
+    }
+
+    /// The same where there are as many as this now.
+    pub fn take_within(&self, places_max: usize, holder: K) -> Option<Place<K>> {
         let mut taken = self.taken();
-        if taken.held >= self.0.places_max {
-            let room = taken.leaving < self.0.places_max && taken.ask_back_for(&holder);
+        if taken.held >= places_max {
+            let room = taken.leaving < places_max && taken.ask_back_for(&holder);
             if !room {
                 return None;
             }
@@ -120,6 +135,19 @@ impl<K: Ord + Clone> Places<K> {
         })
     }
 
+    /// Asks who holds the most for its oldest, one in so many of them and one at least, whether or not anybody wants them: what is
+    /// held costs more than places. Says how many were asked back; none while as many as are held are yet to leave.
+    pub fn ask_back_one_in(&self, of: usize) -> usize {
+        let mut taken = self.taken();
+        let most = taken.counts.last().map_or(0, |(most, _)| *most);
+        let wanted = most.div_ceil(of.max(1));
+        let mut asked = 0;
+        while asked < wanted && taken.leaving < taken.held && taken.ask_back_of_richest() {
+            asked += 1;
+        }
+        asked
+    }
+
     /// How many are held, without those asked back.
     pub fn held(&self) -> usize {
         self.taken().held
@@ -135,12 +163,14 @@ impl<K: Ord + Clone> Taken<K> {
     /// Asks who holds the most for its oldest, if that is fair to it.
     fn ask_back_for(&mut self, holder: &K) -> bool {
         let own = self.holders.get(holder).map_or(0, BTreeMap::len);
-        let Some((most, richest)) = self.counts.last().cloned() else {
+        let most = self.counts.last().map_or(0, |(most, _)| *most);
+        most >= own + 2 && self.ask_back_of_richest()
+    }
+
+    fn ask_back_of_richest(&mut self) -> bool {
+        let Some((_, richest)) = self.counts.last().cloned() else {
             return false;
         };
-        if most < own + 2 {
-            return false;
-        }
         let mut oldest = None;
         self.change(&richest, |held| oldest = held.pop_first());
         let Some((_, place)) = oldest else {
@@ -232,6 +262,24 @@ mod tests {
         }
 
         assert_eq!(held.len(), 1, "then each holds one");
+    }
+
+    #[test]
+    fn where_memory_is_short_who_holds_most_gives_some_up_and_no_more_until_they_left() {
+        let places = Places::new(100);
+        let mut many: Vec<_> = (0..32).map(|_| places.take('m').unwrap()).collect();
+        let few: Vec<_> = (0..3).map(|_| places.take('f').unwrap()).collect();
+
+        assert_eq!(places.ask_back_one_in(16), 2);
+
+        assert_eq!(many.iter().filter(|it| is_asked(it)).count(), 2);
+        assert!(!few.iter().any(is_asked));
+        for _ in 0..100 {
+            places.ask_back_one_in(1);
+        }
+        assert_eq!(places.held(), 17, "as many leave as stay");
+        many.clear();
+        assert_eq!(places.ask_back_one_in(16), 1, "who is left holds the most");
     }
 
     #[test]

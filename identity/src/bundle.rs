@@ -241,6 +241,15 @@ impl Bundles {
         self.by_domain.get(trust_domain)
     }
 
+    /// Whether the same roots are believed for the same trust domains.
+    pub fn believe_the_same_as(&self, other: &Bundles) -> bool {
+        fn roots(bundles: &Bundles) -> impl Iterator<Item = (&String, &[CertificateDer<'static>])> {
+            let by_domain = bundles.by_domain.iter();
+            by_domain.map(|(domain, bundle)| (domain, bundle.roots()))
+        }
+        roots(self).eq(roots(other))
+    }
+
     /// All of them, ordered by trust domain.
     pub fn iter(&self) -> impl Iterator<Item = &Bundle> {
         self.by_domain.values()

@@ -8,6 +8,7 @@
 //! 3. No SAN entry is skipped because it cannot be decoded.
 
 use crate::moment::from_seconds;
+use crate::written;
 use std::fmt;
 use std::time::SystemTime;
 use x509_parser::certificate::{X509Certificate, X509CertificateParser};
@@ -159,6 +160,13 @@ impl<'a> Certificate<'a> {
         if significant(x509.raw_serial()).len() > SERIAL_BYTES_MAX {
             return Err(Malformed::Serial);
         }
+        let tbs = x509.tbs_certificate.as_ref();
+        if !written::has_times(tbs) {
+            return Err(Malformed::Validity);
+        }
+        if !written::has_extensions(tbs) {
+            return Err(Malformed::Encoding);
+        }
         let not_before =
             from_seconds(x509.validity().not_before.timestamp()).ok_or(Malformed::Validity)?;
         let not_after =
@@ -202,8 +210,14 @@ impl<'a> Certificate<'a> {
             } else if extension.oid == oid::OID_X509_EXT_KEY_USAGE {
                 self.key_usage = Some((whole(KeyUsage::from_der(value))?, extension.critical));
             } else if extension.oid == oid::OID_X509_EXT_EXTENDED_KEY_USAGE {
+                if !written::is_object_ids(value) {
+                    return Err(Malformed::Encoding);
+                }
                 self.extended_key_usage = Some(whole(ExtendedKeyUsage::from_der(value))?);
             } else if extension.oid == oid::OID_X509_EXT_SUBJECT_ALT_NAME {
+                if !written::is_names(value) {
+                    return Err(Malformed::SanEntry);
+                }
                 self.read_names(whole(SubjectAlternativeName::from_der(value))?)?;
             } else if extension.oid == oid::OID_X509_EXT_NAME_CONSTRAINTS {
                 // What they say is left to webpki, which enforces them and refuses those that it cannot.

@@ -7,8 +7,8 @@
 //! 2. There is one client configuration and one verifier per (expected identity, ALPN, generation): never one for two.
 
 use crate::issuer::Issuer;
-use crate::moment::rfc3339;
-use crate::tls::Templates;
+use crate::moment::{rfc3339, to_unix};
+use crate::tls::{Outside, Templates};
 use crate::{Bundles, Facts, Peer, Refused, Role, Svid, Verifier};
 use arc_swap::ArcSwapOption;
 use config::SpiffeId;
@@ -54,6 +54,13 @@ impl Alpn {
             Alpn::Http => &[b"h2", b"http/1.1"],
             Alpn::None => &[],
         }
+    }
+}
+
+impl Outside {
+    /// A client's configuration for it: no generation has a part in it, since it shows nothing of ours.
+    pub fn client(&self, alpn: Alpn) -> Arc<ClientConfig> {
+        self.client_offering(alpn.protocols())
     }
 }
 
@@ -204,6 +211,18 @@ impl Generation {
             });
         }
         Ok(peer)
+    }
+
+    /// Judges once more whoever an open connection belongs to, whose leaf ends at `not_after`: whether it would still be vouched
+    /// for. As of the last moment at which its leaf was good, since what an ended leaf ends is not asked here.
+    pub fn judge_open(
+        &self,
+        chain: &[CertificateDer<'_>],
+        role: Role,
+        not_after: SystemTime,
+    ) -> Result<(), Refused> {
+        let at = to_unix(SystemTime::now().min(not_after));
+        self.verifier.verify(chain, role, at).map(drop)
     }
 
     /// What the admin page shows.

@@ -16,6 +16,7 @@ mod key;
 
 mod csr;
 
+mod written;
 mod certificate;
 mod facts;
 mod issuer;
@@ -60,7 +61,8 @@ pub use statement::{
     Signature, SignedStatement, Statement, StatementRefused, next_sequence, walk,
 };
 pub use svid::{Svid, SvidError};
-pub use tls::{group_name, handshake_reason, refusal};
+pub use tls::{OUTSIDE_ROOTS_MAX, Outside, OutsideError};
+pub use tls::{group_name, handshake_reason, is_disbelieved, refusal};
 pub use verify::{Peer, Role, Verifier};
 
 #[cfg(test)]

@@ -65,6 +65,10 @@ fn one_of_each() -> Vec<Refused> {
             expected: orders(),
             found: id("spiffe://shop.example/ledger"),
         },
+        Refused::WrongName {
+            expected: "api.partner.example".into(),
+            found: vec!["DnsName(\"www.partner.example\")".into()],
+        },
     ]);
     all
 }
@@ -140,7 +144,8 @@ fn kinds_of_refusal(refused: &Refused) -> usize {
         | Refused::BadSignature
         | Refused::UnsupportedSignature
         | Refused::Path { .. }
-        | Refused::WrongIdentity { .. } => 18,
+        | Refused::WrongIdentity { .. }
+        | Refused::WrongName { .. } => 19,
     }
 }
 

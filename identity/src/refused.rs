@@ -97,7 +97,17 @@ pub enum Refused {
         /// Who answered.
         found: SpiffeId,
     },
+    /// A server outside the mesh is vouched for, and is not of the name that was called.
+    WrongName {
+        /// Which was called.
+        expected: String,
+        /// Which its certificate holds, as rustls tells them; the sender's to choose.
+        found: Vec<String>,
+    },
 }
+
+/// Names of a server that are told.
+const FOUND_SHOWN: usize = 5;
 
 impl Refused {
     /// A label that never changes.
@@ -123,6 +133,7 @@ impl Refused {
             Refused::UnsupportedSignature => "unsupported_signature",
             Refused::Path { .. } => "bad_path",
             Refused::WrongIdentity { .. } => "wrong_identity",
+            Refused::WrongName { .. } => "wrong_name",
         }
     }
 }
@@ -150,7 +161,7 @@ impl fmt::Display for Refused {
                 "issuer missing: {id} came without the certificate of its issuer, which is no root here either; send leaf and intermediates"
             ),
             Refused::UnknownIssuer => f.write_str(
-                "unknown issuer: the chain leads to no root of the leaf's trust domain; check which CA issued it and whether the bundle is current",
+                "unknown issuer: the chain leads to no root of the leaf's trust domain, or outside the mesh of `roots`; check which CA issued it and whether the bundle is current",
             ),
             Refused::ForeignRoot { id, root_of } => {
                 write!(f, "foreign root: {id} is vouched for by a root of `{root_of}`, which may only name its own; check the issuer")
@@ -176,6 +187,12 @@ impl fmt::Display for Refused {
             Refused::Path { why } => write!(f, "no valid path to a root: {why:?}; check the chain"),
             Refused::WrongIdentity { expected, found } => {
                 write!(f, "wrong identity: {expected} was called and {found} answered; check the service's endpoints and `identity`")
+            }
+            Refused::WrongName { expected, found } => {
+                let shown = found.iter().take(FOUND_SHOWN).map(|name| name.escape_debug().to_string());
+                let names = shown.collect::<Vec<_>>().join(", ");
+                let names = if names.is_empty() { "no name" } else { &names };
+                write!(f, "wrong name: {expected} was called and the server proves {names}; check the service's endpoints and `sni`")
             }
         }
     }

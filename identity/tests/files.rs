@@ -235,7 +235,7 @@ fn what_is_in_the_files_is_refused_in_words_that_say_what_to_do() {
     desk.replace("bundle.pem", Authority::root("shop.example").bundle_pem());
     desk.check(
         "unknown_issuer",
-        "{dir}/svid.pem: peers that trust {dir}/bundle.pem would refuse it: unknown issuer: the chain leads to no root of the leaf's trust domain; check which CA issued it and whether the bundle is current",
+        "{dir}/svid.pem: peers that trust {dir}/bundle.pem would refuse it: unknown issuer: the chain leads to no root of the leaf's trust domain, or outside the mesh of `roots`; check which CA issued it and whether the bundle is current",
     );
 }
 

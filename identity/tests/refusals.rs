@@ -339,6 +339,29 @@ fn bytes_that_are_no_certificate_are_refused() {
         Malformed::Validity,
         "bad_validity",
     );
+    let spoilt = |place: &[u8], octet: usize, other: u8| {
+        let mut svid = world.issuer.leaf(ORDERS);
+        let mut places = svid.chain[0].windows(place.len());
+        let at = places.position(|found| found == place).unwrap();
+        svid.chain[0][at + octet] = other;
+        svid
+    };
+    // The tag of a time in another class, or of one that is put together of others.
+    for other in [0x57, 0x37] {
+        let svid = spoilt(&[0x30, 30, 0x17, 13], 2, other);
+        world.check(&svid, malformed(Malformed::Validity), "bad_validity");
+    }
+    // Of a name.
+    for other in [0xa6, 0x06, 0xc6] {
+        let svid = spoilt(&[0x30, 0x1e, 0x86, 0x1c], 2, other);
+        world.check(&svid, malformed(Malformed::SanEntry), "bad_san_entry");
+    }
+    // The tag of something else in place of an object identifier's: of a usage, and of the extension of names.
+    let usage = [0x30, 20, 0x06, 0x08, 0x2b];
+    let names = [0x06, 0x03, 0x55, 0x1d, 0x11];
+    for svid in [spoilt(&usage, 2, 0x07), spoilt(&names, 0, 0x07)] {
+        world.check(&svid, malformed(Malformed::Encoding), "bad_encoding");
+    }
     check(
         &|draft| {
             // As many as the bytes that are read of one certificate hold, none of them twice.

@@ -80,7 +80,7 @@ impl std::fmt::Display for Warning {
     }
 }
 
-/// Checks a policy by itself: a listener may have any name and either protocol.
+/// Checks a policy by itself: a listener may have any name and either protocol, and takes no raw paths.
 pub fn check(policy: &Policy) -> Vec<Warning> {
     warnings(policy, None)
 }

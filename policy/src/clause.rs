@@ -3,11 +3,11 @@
 //! In: a [`config::policy::Clause`] with the `from` of its rule. Out: a yes or no without allocation for the way to yes,
 //! and the [`Field`]s that failed for the way to no.
 //!
-//! A clause that denies is read in doubt as matching: encoded delimiters in paths are compared decoded, and on tcp its HTTP
-//! fields are ignored. A clause that allows is read in doubt as not matching.
+//! A clause that denies is read in doubt as matching: encoded delimiters in paths are compared decoded, a path with several
+//! readings matches by any of them, a host without a port is one with any, and on tcp its HTTP fields are ignored. A clause that allows is read in doubt as not matching.
 use crate::path::decode_delimiters;
 use crate::verdict::shown;
-use crate::{Canonical, Request};
+use crate::{Ambiguous, Canonical, Reading, Request};
 use config::name::SegmentPattern;
 use config::{HostPattern, IdPattern, SpiffeId};
 use std::sync::Arc;
@@ -76,9 +76,19 @@ pub(crate) enum Asked<'a> {
         method: Method<'a>,
         host: &'a str,
         port: Option<u16>,
-        path: Option<&'a Canonical<'a>>,
+        path: Option<&'a Reading<'a>>,
     },
     Tcp,
+}
+
+impl Asked<'_> {
+    /// Why its path has several readings, if it has.
+    pub(crate) fn doubt(&self) -> Option<Ambiguous> {
+        match self {
+            Self::Http { path, .. } => path.and_then(Reading::doubt),
+            Self::Tcp => None,
+        }
+    }
 }
 
 impl<'a> From<&Request<'a>> for Asked<'a> {
@@ -183,9 +193,14 @@ impl Clause {
     }
 
     fn matches_host(&self, host: &str, port: Option<u16>) -> bool {
-        self.hosts
-            .as_ref()
-            .is_none_or(|hosts| hosts.iter().any(|pattern| pattern.matches(host, port)))
+        // Who names no port may mean any.
+        let any_port = self.denies() && port.is_none();
+        self.hosts.as_ref().is_none_or(|hosts| {
+            hosts.iter().any(|pattern| {
+                let port = if any_port { pattern.port() } else { port };
+                pattern.matches(host, port)
+            })
+        })
     }
 
     fn matches_method(&self, method: Method<'_>) -> bool {
@@ -194,13 +209,23 @@ impl Clause {
             .is_none_or(|methods| methods.contain(method))
     }
 
-    fn matches_path(&self, path: Option<&Canonical<'_>>) -> bool {
+    fn matches_path(&self, path: Option<&Reading<'_>>) -> bool {
         let Some(patterns) = &self.paths else {
             return true;
         };
         let Some(path) = path else { return false };
-        let text = self.effect.text_of(path);
-        patterns.iter().any(|pattern| pattern.matches(text))
+        let doubtful = match path {
+            Reading::Plain(path) | Reading::Resolved(path) => {
+                let text = self.effect.text_of(path);
+                return patterns.iter().any(|pattern| pattern.matches(text));
+            }
+            Reading::Doubtful(path) => path,
+        };
+        let start = self.effect.text_of(doubtful.start());
+        patterns.iter().any(|pattern| match self.effect {
+            Effect::Allow => pattern.matches_all_under(start),
+            Effect::Deny => pattern.matches_any_under(start),
+        })
     }
 
     /// The fields that fail, in their order.
@@ -287,9 +312,16 @@ pub(crate) fn asked_instead(
             Asked::Http {
                 path: Some(path), ..
             },
-        ) => shown(path.as_str()),
+        ) => path_asked(path),
         (Field::Paths, Asked::Http { path: None, .. }) => "a target without a path".to_owned(),
         (Field::Protocol, _) | (_, Asked::Tcp) => "tcp".to_owned(),
+    }
+}
+
+fn path_asked(path: &Reading<'_>) -> String {
+    match path {
+        Reading::Plain(path) | Reading::Resolved(path) => shown(path.as_str()),
+        Reading::Doubtful(path) => format!("all of {}/**", shown(path.start().as_str())),
     }
 }
 

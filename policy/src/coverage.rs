@@ -8,11 +8,14 @@
 //! that no document can name: what matches the fresh value does so by a `{segment}`, a `/**` or an absent field, and so
 //! matches every other value in its place. `/**` is the union of its depths; one more than the deepest pattern of the
 //! document has segments stands for all that are deeper. So the clause is covered if and only if each of these generic
-//! requests is matched by one of the others.
+//! requests is matched by one of the others. Where paths may come raw, a path with several readings is one more kind, for each
+//! start that a clause which allows can be sure of; for one that denies nothing is added, since it matches by any reading.
 use crate::Canonical;
+use crate::Reading;
 use crate::clause::{Asked, Clause, Method};
+use crate::reading::Doubtful;
 use config::name::{Segment, SegmentPattern};
-use config::sidecar::{Inbound, Protocol};
+use config::sidecar::{Inbound, Paths, Protocol};
 use std::collections::BTreeSet;
 
 /// In no grammar of a name.
@@ -23,6 +26,8 @@ const FRESH_PORT: Option<u16> = Some(0);
 /// What the clauses of a document are compared within.
 pub(crate) struct World<'a> {
     segments_max: usize,
+    /// Whether paths with several readings are known to come to any listener.
+    raw: bool,
     /// `None`: any names, each of either protocol.
     inbound: Option<&'a [Inbound]>,
 }
@@ -33,7 +38,7 @@ enum Generic {
         method: String,
         host: String,
         port: Option<u16>,
-        path: Option<Canonical<'static>>,
+        path: Option<Reading<'static>>,
     },
     Tcp,
 }
@@ -78,6 +83,7 @@ impl<'a> World<'a> {
         };
         Self {
             segments_max: clauses.filter_map(deepest).max().unwrap_or(0),
+            raw: inbound.is_some_and(|all| all.iter().any(|known| known.paths == Paths::Raw)),
             inbound,
         }
     }
@@ -179,9 +185,10 @@ impl<'a> World<'a> {
     }
 
     /// The paths that a clause matches, and the target without one.
-    fn paths(&self, clause: &Clause) -> Vec<Option<Canonical<'static>>> {
-        let canonical = |text: String| (!text.is_empty()).then(|| Canonical::generic(text));
-        match &clause.paths {
+    fn paths(&self, clause: &Clause) -> Vec<Option<Reading<'static>>> {
+        let canonical =
+            |text: String| (!text.is_empty()).then(|| Reading::Plain(Canonical::generic(text)));
+        let mut paths: Vec<_> = match &clause.paths {
             Some(patterns) => patterns
                 .iter()
                 .flat_map(|pattern| self.expanded(pattern))
@@ -194,19 +201,23 @@ impl<'a> World<'a> {
                 .into_iter()
                 .map(canonical)
                 .collect(),
+        };
+        if self.raw && !clause.denies() {
+            let doubtful = |start| Some(Reading::Doubtful(Doubtful::generic(start)));
+            match &clause.paths {
+                Some(patterns) => {
+                    let below = patterns.iter().filter(|pattern| pattern.below());
+                    paths.extend(below.map(exact).map(doubtful));
+                }
+                None => paths.push(doubtful(String::new())),
+            }
         }
+        paths
     }
 
     /// One path for each kind of path that a pattern matches.
     fn expanded(&self, pattern: &SegmentPattern) -> Vec<String> {
-        let mut path = String::new();
-        for segment in pattern.segments() {
-            path.push('/');
-            path.push_str(match segment {
-                Segment::Exact(text) => text,
-                Segment::Any(_) => FRESH,
-            });
-        }
+        let path = exact(pattern);
         if pattern.below() {
             self.depths(path, pattern.segments().len())
         } else {
@@ -226,4 +237,17 @@ impl<'a> World<'a> {
         }
         paths
     }
+}
+
+/// The segments of a pattern, each that may be any as one that no document can name.
+fn exact(pattern: &SegmentPattern) -> String {
+    let mut path = String::new();
+    for segment in pattern.segments() {
+        path.push('/');
+        path.push_str(match segment {
+            Segment::Exact(text) => text,
+            Segment::Any(_) => FRESH,
+        });
+    }
+    path
 }

@@ -4,6 +4,7 @@
 //! that matches a request. A policy names many paths and a request has one: what cannot match by its first segment is not
 //! looked at, so that a hundred rules cost what a few do.
 use crate::clause::{Asked, Clause, Effect};
+use crate::{Canonical, Reading};
 use config::name::Segment;
 use std::collections::HashMap;
 
@@ -54,10 +55,15 @@ impl Index {
         asked: &Asked<'_>,
     ) -> Option<usize> {
         let matches = |at: &usize| clauses[*at].matches(asked);
-        // On tcp a clause that denies ignores its paths: none may be passed over.
-        let Asked::Http { path, .. } = asked else {
-            return self.all.iter().copied().find(matches);
+        let path = match asked {
+            // On tcp a clause that denies ignores its paths: none may be passed over.
+            Asked::Tcp => return self.all.iter().copied().find(matches),
+            Asked::Http { path, .. } => path.map(known),
         };
+        // Nor where nothing of the path is sure.
+        if path.is_some_and(|path| path.as_str().is_empty()) {
+            return self.all.iter().copied().find(matches);
+        }
         let named = path.and_then(|path| self.by_first.get(first_segment(effect.text_of(path))));
         let open = self.open.iter().copied().find(matches);
         let named = named.and_then(|under| under.iter().copied().find(matches));
@@ -65,6 +71,14 @@ impl Index {
             (Some(open), Some(named)) => Some(open.min(named)),
             (open, named) => open.or(named),
         }
+    }
+}
+
+/// What all readers agree on: all of a path, or its start.
+fn known<'a>(path: &'a Reading<'a>) -> &'a Canonical<'a> {
+    match path {
+        Reading::Plain(path) | Reading::Resolved(path) => path,
+        Reading::Doubtful(path) => path.start(),
     }
 }
 

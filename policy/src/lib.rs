@@ -9,6 +9,8 @@ pub mod path;
 #[cfg(test)]
 mod written;
 
+pub mod reading;
+
 mod request;
 
 mod verdict;
@@ -19,12 +21,15 @@ mod index;
 
 mod rules;
 
+pub mod explain;
+
 mod coverage;
 
 mod check;
 
 pub use check::{Flaw, Other, Warning, check, check_for};
 pub use path::{Ambiguous, Canonical};
+pub use reading::Reading;
 pub use request::Request;
 pub use rules::{CallerRules, Rules};
 pub use verdict::{Denied, Nearest, Permit, Reason};

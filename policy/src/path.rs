@@ -56,35 +56,7 @@ impl<'a> Canonical<'a> {
 
     /// The same with at least one `%` in it.
     fn decoded(raw: &[u8]) -> Result<Self, Ambiguous> {
-        let mut text = String::with_capacity(raw.len());
-        // What a reader sees who decodes everything once.
-        let mut bytes = Vec::with_capacity(raw.len());
-        let mut rest = raw;
-        while let Some((&byte, after)) = rest.split_first() {
-            rest = after;
-            match CLASSES[byte as usize] {
-                Class::Plain | Class::Slash => {
-                    text.push(byte as char);
-                    bytes.push(byte);
-                }
-                Class::Percent => {
-                    let (&[high, low], after) =
-                        rest.split_first_chunk().ok_or(Ambiguous::Percent)?;
-                    rest = after;
-                    let byte = hex(high)? << 4 | hex(low)?;
-                    bytes.push(byte);
-                    match encoded(byte)? {
-                        Encoded::Decode => text.push(byte as char),
-                        Encoded::Keep => {
-                            text.push('%');
-                            text.push(high.to_ascii_uppercase() as char);
-                            text.push(low.to_ascii_uppercase() as char);
-                        }
-                    }
-                }
-                Class::Refused(why) => return Err(why),
-            }
-        }
+        let text = decode(raw)?;
         let mut segments = text.as_bytes()[1..].split(|&b| b == b'/').peekable();
         while let Some(segment) = segments.next() {
             if segments.peek().is_some() {
@@ -92,10 +64,6 @@ impl<'a> Canonical<'a> {
             } else {
                 dot_segment(segment)?;
             }
-        }
-        let plain = std::str::from_utf8(&bytes).map_err(|_| Ambiguous::NotUtf8)?;
-        if plain.chars().any(char::is_control) {
-            return Err(Ambiguous::Control); // U+0080 to U+009F; those of ASCII were refused above.
         }
         Ok(Self::generic(text))
     }
@@ -264,6 +232,44 @@ fn encoded(byte: u8) -> Result<Encoded, Ambiguous> {
         0..0x20 | 0x7f => Err(Ambiguous::Control),
         _ => Ok(Encoded::Keep),
     }
+}
+
+/// Decodes once where that leads to an unreserved character, and refuses every byte on which readers disagree. Segments are not
+/// looked at.
+pub(crate) fn decode(raw: &[u8]) -> Result<String, Ambiguous> {
+    let mut text = String::with_capacity(raw.len());
+    // What a reader sees who decodes everything once.
+    let mut bytes = Vec::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match CLASSES[byte as usize] {
+            Class::Plain | Class::Slash => {
+                text.push(byte as char);
+                bytes.push(byte);
+            }
+            Class::Percent => {
+                let (&[high, low], after) = rest.split_first_chunk().ok_or(Ambiguous::Percent)?;
+                rest = after;
+                let byte = hex(high)? << 4 | hex(low)?;
+                bytes.push(byte);
+                match encoded(byte)? {
+                    Encoded::Decode => text.push(byte as char),
+                    Encoded::Keep => {
+                        text.push('%');
+                        text.push(high.to_ascii_uppercase() as char);
+                        text.push(low.to_ascii_uppercase() as char);
+                    }
+                }
+            }
+            Class::Refused(why) => return Err(why),
+        }
+    }
+    let plain = std::str::from_utf8(&bytes).map_err(|_| Ambiguous::NotUtf8)?;
+    if plain.chars().any(char::is_control) {
+        return Err(Ambiguous::Control); // U+0080 to U+009F; those of ASCII were refused above.
+    }
+    Ok(text)
 }
 
 fn hex(digit: u8) -> Result<u8, Ambiguous> {

@@ -1,5 +1,5 @@
 //! What is asked for.
-use crate::Canonical;
+use crate::Reading;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -13,7 +13,7 @@ pub enum Request<'a> {
         /// Its port if it names one.
         port: Option<u16>,
         /// The path; `None` for `*` and CONNECT targets: a clause with `paths` does not match them, one without does.
-        path: Option<&'a Canonical<'a>>,
+        path: Option<&'a Reading<'a>>,
     },
     /// One TCP connection: an allow clause with an HTTP field never matches, a deny clause ignores its HTTP fields.
     Tcp,

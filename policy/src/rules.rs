@@ -94,7 +94,7 @@ impl CallerRules {
         let asked = Asked::from(request);
         let Rules { allow, deny } = &*self.rules;
         if let Some(index) = self.deny.first_match(deny, Effect::Deny, &asked) {
-            return Err(denied_by(&deny[index]));
+            return Err(denied_by(&deny[index], &asked));
         }
         match self.allow.first_match(allow, Effect::Allow, &asked) {
             Some(index) => Ok(Permit::by(Arc::clone(&allow[index].rule))),
@@ -114,6 +114,7 @@ impl CallerRules {
             rule: None,
             line: None,
             nearest: self.nearest(asked),
+            doubt: asked.doubt(),
         }
     }
 
@@ -152,12 +153,13 @@ impl CallerRules {
 }
 
 #[cold]
-fn denied_by(clause: &Clause) -> Denied {
+fn denied_by(clause: &Clause, asked: &Asked<'_>) -> Denied {
     Denied {
         reason: Reason::DeniedByRule,
         rule: Some(Arc::clone(&clause.rule)),
         line: Some(clause.line),
         nearest: None,
+        doubt: asked.doubt().filter(|_| clause.paths.is_some()),
     }
 }
 

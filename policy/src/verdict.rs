@@ -2,6 +2,7 @@
 //!
 //! 1. The sentence of a [`Denied`] is made here and nowhere else, so that log, `policy explain` and demo use the same words.
 //! 2. What a caller sent enters a sentence escaped and cut.
+use crate::Ambiguous;
 use std::sync::Arc;
 
 /// What a sentence shows of one value that a stranger chose.
@@ -35,6 +36,8 @@ pub struct Denied {
     /// The rule that came closest to allowing it, and the field that failed. `None` when a rule denied it, and when
     /// nothing in the document allows anything.
     pub nearest: Option<Nearest>,
+    /// Why the path has several readings, where it has: then one that may be denied is enough.
+    pub doubt: Option<Ambiguous>,
 }
 
 impl Denied {
@@ -87,14 +90,17 @@ impl std::fmt::Display for Denied {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (self.reason, &self.rule, self.line) {
             (Reason::DeniedByRule, Some(rule), Some(line)) => {
-                return write!(f, "rule \"{rule}\" (line {line}) denies it");
+                write!(f, "rule \"{rule}\" (line {line}) denies it")?;
             }
             (Reason::DeniedByRule, _, _) => f.write_str("a rule denies it")?,
             (Reason::NoRuleForCaller, _, _) => f.write_str("no rule names the caller")?,
             (Reason::NoRuleAllows, _, _) => f.write_str("no rule allows it")?,
         }
-        match &self.nearest {
-            Some(nearest) => write!(f, "; nearest is {nearest}"),
+        if let Some(nearest) = &self.nearest {
+            write!(f, "; nearest is {nearest}")?;
+        }
+        match &self.doubt {
+            Some(doubt) => write!(f, "; {doubt}"),
             None => Ok(()),
         }
     }

@@ -3,6 +3,7 @@
 //! In: a [`Refusal`], and whether the request was gRPC. Out: an HTTP response that says whose answer it is (RFC 9209
 //! `Proxy-Status`), why (a reason that never changes) and whether the app may have seen the request; nothing of the rules.
 
+use crate::reasons::REASONS;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::Full;
@@ -19,8 +20,16 @@ pub(crate) enum Cause {
     OwnIdentityEnded,
     /// The request is malformed, or its path means different things to different readers.
     Malformed,
+    /// The target is longer than anybody reads.
+    TargetTooLong,
+    /// The body is in a transfer coding that is not `chunked` (RFC 9112 §6.1).
+    UnknownCoding,
+    /// A version of HTTP/1 that is neither 1.0 nor 1.1, or another major version (RFC 9110 §15.6.6).
+    UnknownVersion,
     /// The head is larger than `limits.header` or has more fields than `limits.headers`.
     HeadTooLarge,
+    /// The request expects what nobody here does.
+    Expectation,
     /// The request names no service.
     NoSuchService,
     /// No endpoint takes connections; or the app is not up.
@@ -45,6 +54,14 @@ pub(crate) enum Cause {
     ProhibitedAddress,
     /// No response head within `services[].timeout`.
     ReadTimeout,
+    /// The request asks for a protocol or for a connection that is not to be had here.
+    NotOffered,
+    /// One of `limits` is reached, and this is what goes without.
+    LimitReached,
+    /// The whole answer did not come within `services[].totalTimeout`.
+    ResponseTimeout,
+    /// The request was here before.
+    Loop,
 }
 
 /// One line of the table: what is answered for a cause.
@@ -87,10 +104,38 @@ const TABLE: &[Row] = &[
         "http_request_error",
     ),
     row(
+        Cause::TargetTooLong,
+        "target too long, HTTP/1",
+        StatusCode::URI_TOO_LONG,
+        3,
+        "http_request_error",
+    ),
+    row(
+        Cause::UnknownCoding,
+        "transfer coding other than chunked, HTTP/1",
+        StatusCode::NOT_IMPLEMENTED,
+        12,
+        "http_request_error",
+    ),
+    row(
+        Cause::UnknownVersion,
+        "version of HTTP other than 1.0 and 1.1, where HTTP/1 is spoken",
+        StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+        12,
+        "http_request_error",
+    ),
+    row(
         Cause::HeadTooLarge,
         "head too large",
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         8,
+        "http_request_error",
+    ),
+    row(
+        Cause::Expectation,
+        "expectation that is not met",
+        StatusCode::EXPECTATION_FAILED,
+        3,
         "http_request_error",
     ),
     row(
@@ -177,6 +222,34 @@ const TABLE: &[Row] = &[
         4,
         "connection_read_timeout",
     ),
+    row(
+        Cause::NotOffered,
+        "CONNECT or a protocol that is not offered here",
+        StatusCode::NOT_IMPLEMENTED,
+        12,
+        "http_request_denied",
+    ),
+    row(
+        Cause::LimitReached,
+        "limit reached, shed",
+        StatusCode::SERVICE_UNAVAILABLE,
+        8,
+        "proxy_internal_response",
+    ),
+    row(
+        Cause::ResponseTimeout,
+        "whole response not in time",
+        StatusCode::GATEWAY_TIMEOUT,
+        4,
+        "http_response_timeout",
+    ),
+    row(
+        Cause::Loop,
+        "loop",
+        StatusCode::LOOP_DETECTED,
+        13,
+        "proxy_loop_detected",
+    ),
 ];
 
 const fn row(
@@ -196,8 +269,18 @@ const fn row(
 }
 
 impl Cause {
+    /// Why a request is refused that is malformed, by the status that it deserves.
+    pub(crate) fn of(status: u16) -> Self {
+        match status {
+            414 => Self::TargetTooLong,
+            431 => Self::HeadTooLarge,
+            501 => Self::UnknownCoding,
+            505 => Self::UnknownVersion,
+            _ => Self::Malformed,
+        }
+    }
     fn row(self) -> &'static Row {
-        // Seventeen rows, looked at only when something went wrong.
+        // Few rows, looked at only when something went wrong.
         TABLE
             .iter()
             .find(|row| row.cause == self)
@@ -228,15 +311,20 @@ pub(crate) enum Form {
 impl Form {
     /// What a request can take, by its method and its content type.
     pub(crate) fn of(method: &Method, headers: &HeaderMap) -> Self {
-        let content = headers.get(header::CONTENT_TYPE);
         if *method == Method::HEAD {
             Self::Head
-        } else if content.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+        } else if is_grpc(headers) {
             Self::TrailersOnly
         } else {
             Self::Whole
         }
     }
+}
+
+/// Whether a head says that what follows is gRPC.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    let content = headers.get(header::CONTENT_TYPE);
+    content.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// A request that gets an answer of ours.
@@ -343,11 +431,14 @@ fn insert(headers: &mut HeaderMap, name: &'static str, value: String) {
 /// The table as Markdown: `docs/reference/errors.md`.
 pub fn reference() -> String {
     let mut text = String::from(
-        "# Answers of the proxy itself\n\n\
-         Generated from the table in `proxy/src/answer.rs`.\n\n\
+        "# Answers of the proxy itself, and their reasons\n\n\
+         Generated from the table in `proxy/src/answer.rs` and from `proxy/src/reasons.md`.\n\n\
          Every such answer carries `Proxy-Status: countersign; error=<error>; details=\"<reason>\"; reached=?0|?1` \
          (`reached`: may the request have reached the app) and, when policy decided, `countersign-decision-id`. The body is \
          `{\"error\":\"<reason>\",\"decision\":\"<id>\"}`. A gRPC request is answered with HTTP 200, trailers-only, and the status below.\n\n\
+         On the way in, an answer of a sidecar that has no app just now, or whose app did not take the request, also carries \
+         `x-countersign-declined` for the sidecar that sent it, which sends the request elsewhere (`services[].retries`) and passes \
+         the field on to nobody. A sidecar that closes a quiet HTTP/1 connection to another says the same with a last 408.\n\n\
          | cause | HTTP | gRPC | RFC 9209 error |\n|---|---|---|---|\n",
     );
     for row in TABLE {
@@ -359,8 +450,33 @@ pub fn reference() -> String {
             row.error
         ));
     }
+    text.push_str(TOO_LARGE);
+    text.push('\n');
+    text.push_str(REASONS);
     text
 }
+
+/// What the table cannot say.
+const TOO_LARGE: &str = "
+## Heads and trailers beyond the limits
+
+Over HTTP/2 `limits.header` counts names, values and 32 bytes for each field (RFC 9113 §6.5.2), of a request's head its \
+pseudo-header fields too; over HTTP/1 it counts what was written. Trailers are bounded like heads. None is ever cut and \
+passed on as if it were whole.
+
+| what | becomes | reason |
+|---|---|---|
+| a request's head, HTTP/2 | 431; its connection goes on | `head_too_large`, `too_many_headers` |
+| a request's head, HTTP/1 | 431, or 414 where its target is why; its connection ends | `head_too_large`, `too_many_headers`, `target_too_long` |
+| a response's head | 502 `http_protocol_error` | `response_head_too_large` |
+| a request's trailers | 431, or a reset when the answer has begun; the app sees its request break off | `request_trailers_too_large` |
+| a response's trailers | gRPC: RESOURCE_EXHAUSTED with the reason in their place; else over HTTP/2 a reset with ENHANCE_YOUR_CALM, or 502 where that overtakes the head; HTTP/1: the end of the connection before that of the body | `response_trailers_too_large` |
+| any of a caller's, HTTP/2, that HPACK writes in more than four times the limit and 8 KiB | GOAWAY with ENHANCE_YOUR_CALM: what follows on that connection could not be read without it | `head_too_large` |
+| the same of a server's | the end of that connection, and 502 or a reset for what is under way on it | `upstream_head_too_large` |
+
+`countersign_refused_heads_total` counts request heads that got a 400, 414, 431, 501 for their coding, or 505, and malformed bodies; \
+`countersign_limited_total` counts the rest.
+";
 
 #[cfg(test)]
 #[path = "answer_tests.rs"]

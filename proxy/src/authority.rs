@@ -71,22 +71,43 @@ fn split(bytes: &[u8]) -> Result<(Range<usize>, Option<&[u8]>), Reason> {
     let colon = bytes.iter().position(|byte| *byte == b':');
     let name = &bytes[..colon.unwrap_or(bytes.len())];
     let name = name.strip_suffix(b".").unwrap_or(name);
-    if name.is_empty()
-        || !name
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte))
-    {
-        return Err(if bytes.contains(&b'@') {
-            "userinfo"
-        } else {
-            "bad_host"
-        });
+    if bytes.contains(&b'@') {
+        return Err("userinfo");
+    }
+    if !is_name(name) {
+        return Err("bad_host");
     }
     Ok((0..name.len(), colon.map(|at| &bytes[at + 1..])))
 }
 
+/// A name of labels that are not empty. Where the last of them is a number, resolvers and URL parsers take the whole for an
+/// IPv4 address, in spellings that hardly two of them share (WHATWG URL §3.5: `0x7f.1`, `127.1`, `2130706433`): it must be
+/// a plain one.
+fn is_name(name: &[u8]) -> bool {
+    let is_label = |label: &[u8]| {
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_~".contains(byte);
+        !label.is_empty() && label.iter().all(plain)
+    };
+    let mut labels = name.split(|byte| *byte == b'.');
+    let is_number = labels.clone().next_back().is_some_and(|last| {
+        let hex = last.strip_prefix(b"0x").or(last.strip_prefix(b"0X"));
+        match hex {
+            Some(digits) => digits.iter().all(u8::is_ascii_hexdigit),
+            None => last.iter().all(u8::is_ascii_digit),
+        }
+    });
+    labels.all(is_label) && (!is_number || is_plain_ipv4(name))
+}
+
+fn is_plain_ipv4(name: &[u8]) -> bool {
+    let address = std::str::from_utf8(name).map(str::parse::<std::net::Ipv4Addr>);
+    matches!(address, Ok(Ok(_)))
+}
+
 fn read_port(digits: &[u8]) -> Result<u16, Reason> {
-    let plain = !digits.is_empty() && digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit);
+    // Neither 0 nor `080`: some read the latter as octal, some refuse it.
+    let begins = matches!(digits.first(), Some(b'1'..=b'9'));
+    let plain = begins && digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit);
     let port = plain
         .then(|| std::str::from_utf8(digits).ok()?.parse().ok())
         .flatten();
@@ -118,7 +139,19 @@ mod tests {
             (".", "bad_host"),
             ("a b", "bad_host"),
             ("user@orders", "userinfo"),
-            ("user:pw@orders", "bad_port"),
+            ("user:pw@orders", "userinfo"),
+            ("orders:80@evil", "userinfo"),
+            ("orders..", "bad_host"),
+            (".orders", "bad_host"),
+            ("ord..ers", "bad_host"),
+            ("127.1", "bad_host"),
+            ("0x7f.0.0.1", "bad_host"),
+            ("10.0.0.0x1", "bad_host"),
+            ("010.0.0.1", "bad_host"),
+            ("2130706433", "bad_host"),
+            ("orders:0", "bad_port"),
+            ("orders:080", "bad_port"),
+            ("orders:00", "bad_port"),
             ("orders:", "bad_port"),
             ("orders:+1", "bad_port"),
             ("orders:65536", "bad_port"),

@@ -3,6 +3,8 @@
 //! One pass over the names finds what has to go: most requests have nothing, and then nothing is looked up twice.
 //! Names compare with `_` as `-`, because many servers fold the two (CGI's `HTTP_X_FORWARDED_CLIENT_CERT`).
 
+use crate::ordered;
+use config::sidecar::Limits;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// The caller's identity, in Envoy's format.
@@ -10,6 +12,9 @@ pub(crate) static XFCC: HeaderName = HeaderName::from_static("x-forwarded-client
 
 /// Prefixes that only a proxy of ours or another mesh's would set, to steer or to claim.
 const CLAIMS: &[&str] = &["x-countersign-", "x-envoy-", "l5d-", "dapr-caller-"];
+
+/// What belongs to one hop and needs no other look.
+const HOP: &[&str] = &["keep-alive", "proxy-connection", "transfer-encoding"];
 
 /// Never in trailers: framing, routing, authentication, identity (RFC 9110 §6.5.1).
 const NOT_IN_TRAILERS: &[&str] = &[
@@ -34,76 +39,202 @@ const NOT_IN_TRAILERS: &[&str] = &[
     "www-authenticate",
 ];
 
-/// Removes what belongs to one hop, and every claim of identity, from a head.
+/// Removes what belongs to one hop, and every claim of identity, from a head; the rest stays in its order.
 ///
-/// `TE: trailers` is put back, since HTTP/1 servers send trailers only to who asked (RFC 9110 §6.5.1).
-pub(crate) fn strip_head(headers: &mut HeaderMap) {
+/// `TE: trailers` stays, since HTTP/1 servers send trailers only to who asked (RFC 9110 §6.5.1). What `Upgrade` said, which is
+/// removed with the rest, is given back.
+pub(crate) fn strip_head(headers: &mut HeaderMap) -> Upgrade {
     let mut found = Found::default();
     for name in headers.keys() {
-        found.look(name.as_str());
+        found.look(name);
     }
-    if found.nothing() {
+    if found == Found::default() {
+        return Upgrade::default();
+    }
+    let (mut upgrade, mut named) = (Upgrade::default(), Vec::new());
+    if found.connection {
+        if found.upgrade {
+            upgrade = Upgrade::read(headers);
+        }
+        named = named_by_connection(headers);
+    }
+    let trailers = found.te && say_only_trailers(headers);
+    ordered::remove(headers, |name| match Kind::of(name) {
+        Kind::EndToEnd => named.contains(name),
+        Kind::Te => !trailers,
+        Kind::Connection | Kind::Upgrade | Kind::Hop | Kind::Claim => true,
+    });
+    upgrade
+}
+
+/// Says on HTTP/1 that `TE`, where there is one, is for the next hop alone (RFC 9110 §10.1.4). To a head that was stripped, and
+/// may switch.
+pub(crate) fn say_te(headers: &mut HeaderMap) {
+    if !headers.contains_key(header::TE) {
         return;
     }
-    if found.connection {
-        strip_named_by_connection(headers);
-    }
-    if found.hop {
-        let trailers = headers.get_all(header::TE).iter().any(wants_trailers);
-        for name in [
-            header::CONNECTION,
-            header::TE,
-            header::TRANSFER_ENCODING,
-            header::UPGRADE,
-        ] {
-            headers.remove(name);
+    let named = match headers.contains_key(header::CONNECTION) {
+        true => HeaderValue::from_static("upgrade, te"),
+        false => HeaderValue::from_static("te"),
+    };
+    headers.insert(header::CONNECTION, named);
+}
+
+/// What a head says about switching to another protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Upgrade {
+    /// `Upgrade` names WebSocket.
+    pub(crate) websocket: bool,
+    /// It names something else, besides or instead.
+    pub(crate) other: bool,
+}
+
+impl Upgrade {
+    /// `Upgrade` means something only where `Connection` names it too (RFC 9110 §7.8).
+    fn read(headers: &HeaderMap) -> Self {
+        let named = headers.get_all(header::CONNECTION);
+        let mut read = Self::default();
+        if !named.iter().any(|value| lists(value, b"upgrade")) {
+            return read;
         }
-        headers.remove("keep-alive");
-        headers.remove("proxy-connection");
-        if trailers {
-            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        for value in headers.get_all(header::UPGRADE) {
+            for token in value.as_bytes().split(|byte| *byte == b',') {
+                match token.trim_ascii() {
+                    b"" => {}
+                    token if token.eq_ignore_ascii_case(b"websocket") => read.websocket = true,
+                    _ => read.other = true,
+                }
+            }
         }
-    }
-    if found.claim {
-        strip_claims(headers);
+        read
     }
 }
 
 /// Removes from trailers what must never come in them.
 pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
-    let bad = |name: &HeaderName| {
+    ordered::remove(trailers, |name| {
         is_claim(name.as_str())
             || NOT_IN_TRAILERS
                 .iter()
                 .any(|known| same_name(name.as_str(), known))
-    };
-    let gone: Vec<HeaderName> = trailers.keys().filter(|name| bad(name)).cloned().collect();
-    for name in gone {
-        trailers.remove(name);
+    });
+}
+
+/// What h2 lets pass in a head, and RFC 9113 does not; the label of it never changes.
+///
+/// A value has no whitespace around it (§8.2.1): another reader would cut it off, and see another value. A length is said once,
+/// in digits (RFC 9110 §8.6): h2 takes one of nothing for zero, and two that are alike for one.
+pub(crate) fn fault_of_fields(fields: &HeaderMap) -> Option<&'static str> {
+    if has_outer_whitespace(fields) {
+        return Some(OUTER_WHITESPACE);
+    }
+    let mut lengths = fields.get_all(header::CONTENT_LENGTH).iter();
+    let (length, second) = (lengths.next()?, lengths.next());
+    if second.is_some() {
+        return Some("two_content_lengths");
+    }
+    let digits = length.as_bytes();
+    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    (!is_number).then_some("bad_content_length")
+}
+
+/// Whether a value begins or ends with what another reader would cut off.
+pub(crate) fn has_outer_whitespace(fields: &HeaderMap) -> bool {
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let mut values = fields.values().map(HeaderValue::as_bytes);
+    values.any(|value| is_blank(value.first()) || is_blank(value.last()))
+}
+
+/// Why a head or trailers of HTTP/2 are refused whose values have whitespace around them.
+pub(crate) const OUTER_WHITESPACE: &str = "outer_whitespace";
+
+/// How large a head or trailers may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bound {
+    /// `limits.header`, counted as RFC 9113 §6.5.2 does.
+    pub(crate) bytes: usize,
+    /// `limits.headers`.
+    pub(crate) fields: usize,
+}
+
+impl Bound {
+    /// What these limits say.
+    pub(crate) fn of(limits: &Limits) -> Self {
+        Self {
+            bytes: limits.header_bytes,
+            fields: limits.headers,
+        }
+    }
+    /// Why these are too many, or too large; `besides` is what stands beside them.
+    pub(crate) fn broken_by(self, fields: &HeaderMap, besides: usize) -> Option<TooMuch> {
+        if fields.len() > self.fields {
+            return Some(TooMuch::Fields);
+        }
+        let listed = |(name, value): (&HeaderName, &HeaderValue)| {
+            name.as_str().len() + value.len() + FIELD_BYTES
+        };
+        let bytes = fields.iter().map(listed).sum::<usize>() + besides;
+        (bytes > self.bytes).then_some(TooMuch::Bytes)
     }
 }
 
-#[derive(Default)]
+/// What a field costs besides its name and its value (RFC 9113 §6.5.2).
+pub(crate) const FIELD_BYTES: usize = 32;
+
+/// Of what there is too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TooMuch {
+    /// More than `limits.headers`.
+    Fields,
+    /// More than `limits.header`.
+    Bytes,
+}
+
+/// Whose a field is.
+enum Kind {
+    /// Who sent it and who is meant.
+    EndToEnd,
+    Connection,
+    Te,
+    Upgrade,
+    /// Another that belongs to one hop.
+    Hop,
+    /// Only a proxy of ours or another mesh's would set it.
+    Claim,
+}
+
+impl Kind {
+    fn of(name: &HeaderName) -> Self {
+        let name = name.as_str();
+        match name.as_bytes().first() {
+            Some(b'c') if name == "connection" => Self::Connection,
+            Some(b't') if name == "te" => Self::Te,
+            Some(b'k' | b'p' | b't') if HOP.contains(&name) => Self::Hop,
+            Some(b'u') if name == "upgrade" => Self::Upgrade,
+            Some(b'x' | b'l' | b'd') if is_claim(name) => Self::Claim,
+            Some(b'c' | b't') if is_framing_variable(name) => Self::Hop,
+            _ => Self::EndToEnd,
+        }
+    }
+}
+
+#[derive(Default, PartialEq, Eq)]
 struct Found {
     connection: bool,
-    hop: bool,
-    claim: bool,
+    te: bool,
+    upgrade: bool,
+    other: bool,
 }
 
 impl Found {
-    fn look(&mut self, name: &str) {
-        match name.as_bytes().first() {
-            Some(b'c') if name == "connection" => (self.connection, self.hop) = (true, true),
-            Some(b'k') if name == "keep-alive" => self.hop = true,
-            Some(b'p') if name == "proxy-connection" => self.hop = true,
-            Some(b't') if name == "te" || name == "transfer-encoding" => self.hop = true,
-            Some(b'u') if name == "upgrade" => self.hop = true,
-            Some(b'x' | b'l' | b'd') if is_claim(name) => self.claim = true,
-            _ => {}
+    fn look(&mut self, name: &HeaderName) {
+        match Kind::of(name) {
+            Kind::EndToEnd => {}
+            Kind::Connection => self.connection = true,
+            Kind::Te => self.te = true,
+            Kind::Upgrade => self.upgrade = true,
+            Kind::Hop | Kind::Claim => self.other = true,
         }
-    }
-    fn nothing(&self) -> bool {
-        !(self.connection || self.hop || self.claim)
     }
 }
 
@@ -115,6 +246,13 @@ fn is_claim(name: &str) -> bool {
         })
 }
 
+/// Whether servers that hand fields on as variables (CGI, WSGI, Rack) take it for what frames a message, though nobody else does.
+fn is_framing_variable(name: &str) -> bool {
+    ["content-length", "transfer-encoding"]
+        .into_iter()
+        .any(|known| name != known && same_name(name, known))
+}
+
 /// Whether `name` (lower case, as hyper gives them) is `known` when `_` counts as `-`.
 fn same_name(name: &str, known: &str) -> bool {
     name.len() == known.len()
@@ -124,36 +262,36 @@ fn same_name(name: &str, known: &str) -> bool {
             .all(|(a, b)| a == b || (a == b'_' && b == b'-'))
 }
 
-fn strip_claims(headers: &mut HeaderMap) {
-    let gone: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| is_claim(name.as_str()))
-        .cloned()
-        .collect();
-    for name in gone {
-        headers.remove(name);
-    }
-}
-
 /// Fields that `Connection` names belong to the hop too; never those that frame the message or that we set ourselves.
-fn strip_named_by_connection(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    // They name no field, or one that goes anyway.
+    const USUAL: [&[u8]; 3] = [b"keep-alive", b"close", b"upgrade"];
+    let named = headers.get_all(header::CONNECTION).iter();
+    named
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
+        .map(<[u8]>::trim_ascii)
+        .filter(|token| !USUAL.iter().any(|usual| token.eq_ignore_ascii_case(usual)))
+        .filter_map(|token| HeaderName::from_bytes(token).ok())
         .filter(|name| !matches!(*name, header::CONTENT_LENGTH | header::HOST | header::TE))
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
+        .collect()
 }
 
-fn wants_trailers(value: &HeaderValue) -> bool {
+/// Whether `TE` asks for trailers: then it says that and nothing else from now on.
+fn say_only_trailers(headers: &mut HeaderMap) -> bool {
+    let mut said = headers.get_all(header::TE).iter();
+    if !said.any(|value| lists(value, b"trailers")) {
+        return false;
+    }
+    headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    true
+}
+
+/// Whether a comma-separated list holds this token.
+fn lists(value: &HeaderValue, wanted: &[u8]) -> bool {
     value
         .as_bytes()
         .split(|byte| *byte == b',')
-        .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+        .any(|token| token.trim_ascii().eq_ignore_ascii_case(wanted))
 }
 
 #[cfg(test)]
@@ -215,6 +353,15 @@ mod tests {
         check(&[("te", "gzip")], &[]);
         check(
             &[
+                ("content_length", "5"),
+                ("transfer_encoding", "chunked"),
+                ("content-length", "3"),
+                ("content_type", "a"),
+            ],
+            &[("content-length", "3"), ("content_type", "a")],
+        );
+        check(
+            &[
                 ("x-forwarded-client-cert", "URI=spiffe://a/b"),
                 ("x_forwarded-client_cert", "URI=spiffe://a/b"),
             ],
@@ -233,6 +380,87 @@ mod tests {
             &[("x-request-id", "1"), ("x-forwarded-for", "1.2.3.4")],
             &[("x-request-id", "1"), ("x-forwarded-for", "1.2.3.4")],
         );
+    }
+
+    #[test]
+    fn upgrade_means_something_only_where_connection_names_it_too() {
+        for (lines, websocket, other) in [
+            (&[("upgrade", "websocket")][..], false, false),
+            (&[("connection", "upgrade")], false, false),
+            (
+                &[
+                    ("connection", "keep-alive, Upgrade"),
+                    ("upgrade", "WebSocket"),
+                ],
+                true,
+                false,
+            ),
+            (
+                &[("connection", "upgrade"), ("upgrade", "h2c, websocket,")],
+                true,
+                true,
+            ),
+            (
+                &[
+                    ("connection", "upgrade, http2-settings"),
+                    ("upgrade", "h2c"),
+                ],
+                false,
+                true,
+            ),
+            (
+                &[("connection", "close"), ("upgrade", "websocket")],
+                false,
+                false,
+            ),
+        ] {
+            let mut headers = map(lines);
+            let expected = Upgrade { websocket, other };
+            assert_eq!(strip_head(&mut headers), expected, "{lines:?}");
+            assert!(headers.is_empty(), "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn fields_are_bounded_in_number_and_in_bytes_with_what_stands_beside_them() {
+        let fields = map(&[("a", "1"), ("a", "2"), ("bcd", "3456")]);
+        // 34 + 34 + 39.
+        let check = |bytes, fields_max, besides, expected| {
+            let bound = Bound {
+                bytes,
+                fields: fields_max,
+            };
+            assert_eq!(bound.broken_by(&fields, besides), expected, "{bound:?}");
+        };
+        check(107, 3, 0, None);
+        check(106, 3, 0, Some(TooMuch::Bytes));
+        check(107, 3, 1, Some(TooMuch::Bytes));
+        check(107, 2, 0, Some(TooMuch::Fields));
+        check(0, 0, 0, Some(TooMuch::Fields));
+        let none = Bound {
+            bytes: 0,
+            fields: 0,
+        };
+        assert_eq!(none.broken_by(&HeaderMap::new(), 0), None);
+    }
+
+    #[test]
+    fn what_h2_lets_pass_has_its_reason() {
+        for (lines, expected) in [
+            (&[("x", "a b"), ("content-length", "0")][..], None),
+            (&[("x", "")], None),
+            (&[("x", " a")], Some("outer_whitespace")),
+            (&[("x", "a\t")], Some("outer_whitespace")),
+            (&[("x", " ")], Some("outer_whitespace")),
+            (&[("content-length", "")], Some("bad_content_length")),
+            (&[("content-length", "1a")], Some("bad_content_length")),
+            (
+                &[("content-length", "1"), ("content-length", "1")],
+                Some("two_content_lengths"),
+            ),
+        ] {
+            assert_eq!(fault_of_fields(&map(lines)), expected, "{lines:?}");
+        }
     }
 
     #[test]

@@ -1,94 +1,40 @@
 //! The sockets that are open, and how a new configuration changes them.
 //!
-//! 1. A listener whose description did not change is never rebuilt.
+//! 1. A listener whose address and use did not change is never rebuilt: a new name is a new name for what is open, too. Where
+//!    the use of an address changed, the socket stays, and who calls meanwhile waits.
 //! 2. All that are new are bound before anything changes: a taken port refuses the whole reload.
 //! 3. One that is gone stops accepting at once; its connections end after what is in flight.
 //! 4. What carries traffic listens only in a [`World`], which has an identity and a policy. Before that its port is
 //!    reserved, and the kernel refuses whoever calls.
+//! 5. A side that was closed stays closed, whatever is configured later.
 
-use crate::inbound::Inbound;
-use crate::outbound::Outbound;
+use crate::connections::Listens;
+use crate::description::Description;
+use crate::exchange::CUT_BY_DRAIN;
+use crate::held::{Held, Hold};
+use crate::open::Busy;
+use crate::open_listener::Open;
 use crate::pages::Pages;
+use crate::upstream;
 use crate::world::World;
-use config::Address;
-use config::sidecar::{Protocol, Sidecar};
-use daemon::bind::{self, BindError, Listener, Reserved};
-use daemon::drain::{self, Drain};
-use daemon::{accept, admin, pages};
+use config::sidecar::Sidecar;
+use daemon::bind::{BindError, Gate, Reservation, SocketFile};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::UnixListener;
-
-/// What a listener is: two with the same description are the same listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Description {
-    /// From the network to the app.
-    Inbound(String, Protocol, Address),
-    /// From the app to the network.
-    Outbound(String, Protocol, Address),
-    /// `/metrics`.
-    Metrics(Address),
-    /// `/started`, `/ready`, `/live`.
-    Health(Address),
-    /// The admin pages.
-    Admin(Address),
-    /// The admin socket.
-    AdminSocket(PathBuf),
-}
-
-impl Description {
-    /// Everything that a configuration asks for.
-    pub(crate) fn all(config: &Sidecar) -> Vec<Self> {
-        let inbound = config
-            .inbound
-            .iter()
-            .map(|it| Self::Inbound(it.name.clone(), it.protocol, it.listen.clone()));
-        let outbound = config
-            .outbound
-            .iter()
-            .map(|it| Self::Outbound(it.name.clone(), it.protocol, it.listen.clone()));
-        let pages = [
-            Self::Metrics(config.metrics.clone()),
-            Self::Health(config.health.clone()),
-            Self::Admin(config.admin.listen.clone()),
-        ];
-        let socket = config
-            .admin
-            .socket
-            .iter()
-            .map(|path| Self::AdminSocket(path.clone()));
-        inbound.chain(outbound).chain(pages).chain(socket).collect()
-    }
-    /// Its name in logs.
-    pub(crate) fn name(&self) -> &str {
-        match self {
-            Self::Inbound(name, ..) | Self::Outbound(name, ..) => name,
-            Self::Metrics(_) => "metrics",
-            Self::Health(_) => "health",
-            Self::Admin(_) => "admin",
-            Self::AdminSocket(_) => "admin socket",
-        }
-    }
-    fn carries_traffic(&self) -> bool {
-        matches!(self, Self::Inbound(..) | Self::Outbound(..))
-    }
-    fn address(&self) -> Option<&Address> {
-        match self {
-            Self::Inbound(_, _, address) | Self::Outbound(_, _, address) => Some(address),
-            Self::Metrics(address) | Self::Health(address) | Self::Admin(address) => Some(address),
-            Self::AdminSocket(_) => None,
-        }
-    }
-}
+use telemetry::Direction;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// A bound socket that nobody accepts from yet.
 enum Bound {
     /// It waits for a world.
-    Reserved(Reserved),
-    Tcp(Listener),
-    Unix(UnixListener),
+    Reserved(Reservation),
+    Gate(Gate),
+    /// It is that of a listener which goes.
+    Kept,
+    /// The admin socket.
+    Admin(SocketFile),
 }
 
 /// Which of the sockets that are bound listen at once; the others only have their ports until [`Listeners::enter`].
@@ -102,82 +48,105 @@ pub(crate) enum Listening {
     Nobody,
 }
 
+/// Nobody but our own user opens the admin socket, and root.
+const ADMIN_MODE: u32 = 0o600;
+/// How long an answer of a page may take once everything else has ended.
+const ANSWERED: Duration = Duration::from_millis(500);
+
 /// What was bound for the next configuration.
 pub(crate) struct Fresh(Vec<(Description, Bound)>);
-
-struct Open {
-    description: Description,
-    local: Option<SocketAddr>,
-    drain: Drain,
-}
 
 /// The listeners of one sidecar.
 #[derive(Default)]
 pub(crate) struct Listeners {
+    own: Arc<upstream::Own>,
     open: Vec<Open>,
     /// What waits for a world.
-    reserved: Vec<(Description, Reserved)>,
+    reserved: Vec<(Description, Reservation)>,
+    /// What is not configured any more and has connections yet.
+    leaving: Vec<Arc<Open>>,
+    /// They cut what leaves when its time is over.
+    cutters: JoinSet<()>,
+    /// The sides that take nothing new.
+    closed: Vec<Direction>,
 }
 
-/// Why a configuration's listeners cannot be opened.
-#[derive(Debug)]
-pub enum ListenError {
-    /// A socket could not be bound.
-    Bind(BindError),
-    /// An address stays and what listens there changes: the old one would have to go before the new one is known to come.
-    Changed {
-        /// Its name in the new configuration.
-        name: String,
-        /// The address.
-        address: Address,
-    },
+/// How many came and how many are there, at the listeners of one side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Crowd {
+    /// Listeners that accept, and connections.
+    pub(crate) open: usize,
+    /// Connections alone.
+    pub(crate) connections: usize,
+    /// Listeners and connections that ever were: where it has not grown, nobody came.
+    pub(crate) begun: u64,
 }
-
-impl std::fmt::Display for ListenError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Bind(error) => write!(f, "{error}"),
-            Self::Changed { name, address } => {
-                write!(
-                    f,
-                    "listener {name}: {address} is open under another name or protocol; restart, or give the new listener another address"
-                )
-            }
-        }
-    }
-}
-
-impl std::error::Error for ListenError {}
 
 impl Listeners {
+    /// Where they listen, for whoever must never dial that.
+    pub(crate) fn own(&self) -> &Arc<upstream::Own> {
+        &self.own
+    }
+    /// Port 0 is a port by now, and what is reserved is ours already.
+    fn tell(&self, pages: &Pages) {
+        let open = self.open.iter();
+        let open = open.filter_map(|open| Some((&open.description, open.local?)));
+        let reserved = self.reserved.iter();
+        let reserved = reserved.filter_map(|(it, bound)| Some((it, bound.local_addr()?)));
+        let listening = open.chain(reserved).map(|(it, at)| upstream::Listening {
+            at,
+            inbound: matches!(it, Description::Inbound(..)),
+        });
+        let sockets = self.all().filter_map(Description::socket);
+        self.own.listens(listening.collect(), sockets.collect());
+        let open = self.open.iter().filter_map(|open| open.shown(false));
+        let leaving = self.leaving.iter().filter_map(|open| open.shown(true));
+        let reserved = self.reserved.iter().filter_map(|(it, bound)| {
+            let direction = it.direction()?;
+            Some(Listens {
+                name: it.name().into(),
+                direction,
+                at: bound.local_addr(),
+                leaves: false,
+                opened: Arc::default(),
+            })
+        });
+        pages.listens(open.chain(leaving).chain(reserved).collect());
+    }
     /// Binds what a configuration asks for beyond what is bound.
     pub(crate) async fn bind(
         &self,
         config: &Sidecar,
         listening: Listening,
-    ) -> Result<Fresh, ListenError> {
+    ) -> Result<Fresh, BindError> {
         let mut fresh = Vec::new();
         for description in Description::all(config) {
-            if self.all().any(|bound| *bound == description) {
+            let closed = description
+                .direction()
+                .is_some_and(|direction| self.closed.contains(&direction));
+            if closed || self.all().any(|bound| bound.is_same(&description)) {
+                continue;
+            }
+            if self.keeps(&description) {
+                fresh.push((description, Bound::Kept));
                 continue;
             }
             let bound = match (&description, description.address()) {
-                (Description::AdminSocket(path), _) => bind::unix(path, 0o600).map(Bound::Unix),
-                (_, Some(address)) => {
-                    self.refuse_change(&description, address)?;
-                    match listening {
-                        Listening::Pages if description.carries_traffic() => {
-                            bind::reserve(address).await.map(Bound::Reserved)
-                        }
-                        Listening::Nobody => bind::reserve(address).await.map(Bound::Reserved),
-                        Listening::All | Listening::Pages => {
-                            bind::listen(address).await.map(Bound::Tcp)
-                        }
-                    }
+                (Description::AdminSocket(path), _) => {
+                    SocketFile::listen(path, ADMIN_MODE).map(Bound::Admin)
                 }
+                (_, Some(address)) => match listening {
+                    Listening::Pages if description.carries_traffic() => {
+                        Reservation::take(address).await.map(Bound::Reserved)
+                    }
+                    Listening::Nobody => Reservation::take(address).await.map(Bound::Reserved),
+                    Listening::All | Listening::Pages => {
+                        Gate::listen(address).await.map(Bound::Gate)
+                    }
+                },
                 (_, None) => continue,
             };
-            fresh.push((description, bound.map_err(ListenError::Bind)?));
+            fresh.push((description, bound?));
         }
         Ok(Fresh(fresh))
     }
@@ -185,20 +154,24 @@ impl Listeners {
         let open = self.open.iter().map(|open| &open.description);
         open.chain(self.reserved.iter().map(|(description, _)| description))
     }
-    fn refuse_change(
-        &self,
-        description: &Description,
-        address: &Address,
-    ) -> Result<(), ListenError> {
-        // Port 0 is another port every time.
-        let free = matches!(address, Address::Tcp { port: 0, .. });
-        if !free && self.all().any(|bound| bound.address() == Some(address)) {
-            return Err(ListenError::Changed {
-                name: description.name().to_owned(),
-                address: address.clone(),
-            });
+    /// Whether the socket at its address is ours, and another use of it ends.
+    fn keeps(&self, description: &Description) -> bool {
+        let open = self.open.iter();
+        let mut open = open.filter(|open| open.description.is_where(description));
+        let mut reserved = self.reserved.iter().map(|(reserved, _)| reserved);
+        open.any(|open| open.hold.as_ref().is_some_and(Hold::is_open))
+            || reserved.any(|reserved| reserved.is_where(description))
+    }
+    /// What a configuration changes the use of accepts nobody from now on, until [`Listeners::apply`]: who calls waits.
+    pub(crate) fn hold_back(&self, config: &Sidecar) {
+        let wanted = Description::all(config);
+        for open in &self.open {
+            let stays = wanted.iter().any(|it| it.is_same(&open.description));
+            let is_kept = wanted.iter().any(|it| it.is_where(&open.description));
+            if let Some(hold) = open.hold.as_ref().filter(|_| !stays && is_kept) {
+                hold.stop();
+            }
         }
-        Ok(())
     }
     /// Opens what listens, keeps what is reserved, closes what the configuration no longer asks for. `patience` is how long the connections of a closed listener may take.
     pub(crate) fn apply(
@@ -210,26 +183,71 @@ impl Listeners {
         patience: Duration,
     ) {
         for (description, bound) in fresh.0 {
+            if description
+                .direction()
+                .is_some_and(|it| self.closed.contains(&it))
+            {
+                continue;
+            }
             match bound {
                 Bound::Reserved(reserved) => self.reserved.push((description, reserved)),
-                Bound::Tcp(listener) => {
-                    self.open
-                        .extend(open_tcp(description, listener, world, pages));
+                Bound::Gate(gate) => {
+                    let open = Open::gate(description, Held::new(gate), world, pages);
+                    self.open.extend(open);
                 }
-                Bound::Unix(listener) => self.open.push(open_unix(description, listener, pages)),
+                Bound::Kept => self.keep(description, world, pages),
+                Bound::Admin(listener) => {
+                    self.open.push(Open::admin(description, listener, pages));
+                }
             }
         }
         let wanted = Description::all(config);
-        self.reserved
-            .retain(|(description, _)| wanted.contains(description));
+        let now = |then: &Description| wanted.iter().find(|it| it.is_same(then)).cloned();
+        self.reserved.retain_mut(|(description, _)| {
+            let now = now(description);
+            now.map(|now| *description = now).is_some()
+        });
         let (kept, gone): (Vec<Open>, Vec<Open>) = self
             .open
             .drain(..)
-            .partition(|open| wanted.contains(&open.description));
+            .partition(|open| now(&open.description).is_some());
         self.open = kept;
-        for open in gone {
+        for open in &mut self.open {
+            if let Some(now) = now(&open.description) {
+                open.rename(now);
+            }
+        }
+        self.leaving.retain(|open| open.drain.open() > 0);
+        for open in gone.into_iter().map(Arc::new) {
             tracing::info!(listener = open.description.name(), "closed");
-            tokio::spawn(async move { open.drain.start_and_wait(patience).await });
+            self.leaving.push(open.clone());
+            self.cutters.spawn(async move { open.end(patience).await });
+        }
+        self.tell(pages);
+    }
+    /// Takes the socket over that is at its address.
+    fn keep(&mut self, description: Description, world: Option<&Arc<World>>, pages: &Arc<Pages>) {
+        let mut open = self.open.iter();
+        let held = open.find(|open| open.description.is_where(&description));
+        if let Some(held) = held.and_then(|open| open.hold.as_ref()?.take()) {
+            self.open
+                .extend(Open::gate(description, held, world, pages));
+            return;
+        }
+        let mut reserved = self.reserved.iter();
+        let at = reserved.position(|(reserved, _)| reserved.is_where(&description));
+        // One that closed meanwhile is bound anew by whoever enters.
+        let Some(at) = at else { return };
+        let (_, reserved) = self.reserved.swap_remove(at);
+        if world.is_some() || description.carries_traffic() {
+            return self.reserved.push((description, reserved));
+        }
+        match reserved.listen() {
+            Ok(gate) => {
+                let open = Open::gate(description, Held::new(gate), world, pages);
+                self.open.extend(open);
+            }
+            Err(error) => tracing::error!("not open: {error}"),
         }
     }
     /// Listens wherever traffic waited for this world. What cannot, because somebody else took the port meanwhile, is bound
@@ -239,15 +257,15 @@ impl Listeners {
         config: &Sidecar,
         world: &Arc<World>,
         pages: &Arc<Pages>,
-    ) -> Result<(), ListenError> {
+    ) -> Result<(), BindError> {
         let mut first_error = None;
         for (description, reserved) in std::mem::take(&mut self.reserved) {
             match reserved.listen() {
-                Ok(listener) => {
-                    self.open
-                        .extend(open_tcp(description, listener, Some(world), pages));
+                Ok(gate) => {
+                    let open = Open::gate(description, Held::new(gate), Some(world), pages);
+                    self.open.extend(open);
                 }
-                Err(error) => first_error = first_error.or(Some(ListenError::Bind(error))),
+                Err(error) => first_error = first_error.or(Some(error)),
             }
         }
         if let Some(error) = first_error {
@@ -266,107 +284,82 @@ impl Listeners {
         let reserved = || self.reserved.iter().find(|(it, _)| it.name() == name);
         match open {
             Some(open) => open.local,
-            None => reserved().map(|(_, reserved)| reserved.local_addr()),
+            None => reserved().and_then(|(_, reserved)| reserved.local_addr()),
         }
     }
-    /// Ends all: what carries traffic first, the pages last. Returns how many connections were cut.
-    pub(crate) async fn end(&mut self, patience: Duration) -> usize {
-        self.reserved.clear();
-        let (traffic, pages): (Vec<Open>, Vec<Open>) = self
-            .open
-            .drain(..)
-            .partition(|open| open.description.carries_traffic());
-        for open in &traffic {
-            open.drain.start();
+    /// How many are at the listeners of one side, those that leave included.
+    pub(crate) fn crowd(&self, direction: Direction) -> Crowd {
+        let mut crowd = Crowd {
+            open: 0,
+            connections: 0,
+            begun: 0,
+        };
+        for open in self.of(direction) {
+            let tasks = open.drain.open();
+            crowd.open += tasks;
+            // One of them is the loop that accepts, until it is told to end.
+            crowd.connections += match open.drain.is_started() {
+                true => tasks,
+                false => tasks.saturating_sub(1),
+            };
+            crowd.begun += open.drain.begun();
         }
-        let ends = tokio::time::Instant::now() + patience;
-        let mut cut = 0;
-        for open in &traffic {
-            cut += open
-                .drain
-                .start_and_wait(ends.saturating_duration_since(tokio::time::Instant::now()))
-                .await;
+        crowd
+    }
+    /// What is under way at all listeners.
+    pub(crate) fn busy(&self) -> Busy {
+        let mut busy = Busy::default();
+        self.all_open().for_each(|open| busy += open.opened.count());
+        busy
+    }
+    /// One side takes nothing new from now on, and lets what is open end.
+    pub(crate) fn close(&mut self, direction: Direction) {
+        if !self.closed.contains(&direction) {
+            self.closed.push(direction);
         }
-        for open in &pages {
-            open.drain.start_and_wait(Duration::ZERO).await;
+        self.reserved
+            .retain(|(description, _)| description.direction() != Some(direction));
+        self.of(direction).for_each(|open| open.drain.start());
+    }
+    /// Waits until nothing is open that carries traffic, but no longer than this.
+    pub(crate) async fn ended(&self, at_most: Duration) {
+        let ends = Instant::now() + at_most;
+        for open in self
+            .all_open()
+            .filter(|it| it.description.carries_traffic())
+        {
+            open.drain.ended(ends).await;
         }
+    }
+    /// Cuts one side; returns what was under way, by listener.
+    pub(crate) async fn cut(&mut self, direction: Direction) -> Vec<(Arc<str>, Busy)> {
+        self.close(direction);
+        let mut cut = Vec::new();
+        for open in self.of(direction) {
+            cut.push((
+                open.description.name().into(),
+                open.opened.condemn(CUT_BY_DRAIN),
+            ));
+            open.drain.cut();
+        }
+        for open in self.of(direction) {
+            open.drain.gone().await;
+        }
+        cut.retain(|(_, busy)| busy.total() > 0);
         cut
     }
-}
-
-fn open_unix(description: Description, listener: UnixListener, pages: &Arc<Pages>) -> Open {
-    let (drain, draining) = drain::pair();
-    let pages = pages.clone();
-    draining
-        .clone()
-        .track(admin::serve_unix(listener, draining, move |request| {
-            let pages = pages.clone();
-            async move { pages.admin(&request) }
-        }));
-    Open {
-        description,
-        local: None,
-        drain,
-    }
-}
-
-/// `None` where it carries traffic and there is no world to carry it in.
-fn open_tcp(
-    description: Description,
-    listener: Listener,
-    world: Option<&Arc<World>>,
-    own: &Arc<Pages>,
-) -> Option<Open> {
-    let (drain, draining) = drain::pair();
-    let local = listener.local_addr();
-    let name = description.name().to_owned();
-    // The loop is waited for too: when the drain is over, the address is free.
-    let (loops, stop) = (draining.clone(), draining.clone());
-    let own = own.clone();
-    match &description {
-        Description::Inbound(name, protocol, _) => {
-            let inbound = Arc::new(Inbound {
-                name: name.as_str().into(),
-                protocol: *protocol,
-                world: world?.clone(),
-            });
-            loops.track(accept::run(listener, draining, move |socket, from| {
-                inbound.clone().serve(socket, from, stop.clone())
-            }));
-        }
-        Description::Outbound(name, protocol, _) => {
-            let outbound = Arc::new(Outbound {
-                name: name.as_str().into(),
-                protocol: *protocol,
-                world: world?.clone(),
-            });
-            loops.track(accept::run(listener, draining, move |socket, _| {
-                outbound.clone().serve(socket, stop.clone())
-            }));
-        }
-        Description::Metrics(_) => {
-            loops.track(pages::serve(listener, draining, move |request| {
-                let own = own.clone();
-                async move { own.metrics(&request) }
-            }));
-        }
-        Description::Health(_) => {
-            loops.track(pages::serve(listener, draining, move |request| {
-                let own = own.clone();
-                async move { own.health(&request).await }
-            }));
-        }
-        Description::Admin(_) | Description::AdminSocket(_) => {
-            loops.track(admin::serve_tcp(listener, draining, move |request| {
-                let own = own.clone();
-                async move { own.admin(&request) }
-            }));
+    /// Ends the pages; an answer under way may end first.
+    pub(crate) async fn end_pages(&mut self) {
+        for open in &self.open {
+            open.drain.start_and_wait(ANSWERED).await;
         }
     }
-    tracing::info!(listener = name, address = %local, "listening on {local}");
-    Some(Open {
-        description,
-        local: Some(local),
-        drain,
-    })
+    fn all_open(&self) -> impl Iterator<Item = &Open> {
+        let leaving = self.leaving.iter().map(|open| &**open);
+        self.open.iter().chain(leaving)
+    }
+    fn of(&self, direction: Direction) -> impl Iterator<Item = &Open> {
+        self.all_open()
+            .filter(move |open| open.description.direction() == Some(direction))
+    }
 }

@@ -1,146 +1,280 @@
 //! From the app to the network: find the service, dial it as the identity it must have, forward.
 
 use crate::answer::{Cause, Refusal};
-use crate::clock::{self, Passed};
-use crate::exchange::Facts;
-use crate::forward::{Way, forward};
+use crate::believed::Believed;
+use crate::clock;
+use crate::exchange::{ASKED_BACK, Facts};
+use crate::forward::{Way, forward, tunnel};
+use crate::headers::Bound;
 use crate::http::{Bounds, Check, Observe, serve};
+use crate::load::{Full, Holding, Who};
+use crate::metered::Metered;
+use crate::open::{Kind, Listed, Opened, Proven};
+use crate::over::Over;
 use crate::route::{Route, Routed};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Service, Snapshot};
+use crate::still::{Judging, Still};
 use crate::tcp::{self, Connection};
+use crate::uid::{self, NotAllowed, UID_NOT_ALLOWED};
+use crate::under_way::Claim;
+use crate::upgrade::Handover;
+use crate::upstream::Connected;
 use crate::version::Version;
+use crate::which::{Described, Which};
+use crate::wish::Wish;
 use crate::world::World;
 use config::sidecar::Protocol;
 use daemon::drain::Draining;
+use daemon::socket::{Peer, Socket};
 use std::sync::Arc;
-use std::time::Duration;
-use telemetry::Direction;
-use tokio::net::TcpStream;
+use telemetry::{AccessRecord, Direction, Verdict};
 use tower::{ServiceBuilder, service_fn};
 
 /// A listener for calls from the app.
+#[derive(Clone)]
 pub(crate) struct Outbound {
-    /// Its name.
-    pub(crate) name: Arc<str>,
-    /// What the app speaks.
-    pub(crate) protocol: Protocol,
+    /// Which one.
+    pub(crate) which: Arc<Which>,
     /// Everything in force.
     pub(crate) world: Arc<World>,
+    /// What is open here.
+    pub(crate) opened: Arc<Opened>,
 }
 
-/// The connection preface of HTTP/2 (RFC 9113 §3.4): no HTTP/1 request begins with it.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
 impl Outbound {
+    /// As it is called now.
+    fn now(self: Arc<Self>) -> Arc<Self> {
+        let snapshot = self.world.snapshot();
+        let now = snapshot.outbound(&self.which);
+        match now.filter(|now| *now.name != *self.which.name) {
+            Some(now) => Arc::new(Self {
+                which: Arc::new(now.which()),
+                ..(*self).clone()
+            }),
+            None => self.clone(),
+        }
+    }
     /// Serves one connection to its end.
-    pub(crate) async fn serve(self: Arc<Self>, socket: TcpStream, stop: Draining) {
+    pub(crate) async fn serve(self: Arc<Self>, socket: Socket, from: Peer, stop: Draining) {
+        self.now().serve_one(socket, from, stop).await;
+    }
+    async fn serve_one(&self, socket: Socket, from: Peer, stop: Draining) {
         let open = self
             .world
             .metrics
-            .connections(Direction::Outbound, &self.name);
+            .connections(Direction::Outbound, &self.which.name);
         let _open = open.enter();
+        let (socket, listed) = self.opened.list(socket, from);
         let snapshot = Arc::clone(&self.world.snapshot());
-        match self.protocol {
-            Protocol::Http => self.serve_http(socket, &snapshot, stop).await,
-            Protocol::Tcp => self.serve_tcp(socket, &snapshot).await,
+        let holding = match self.world.load.connect(Who::App) {
+            Ok(holding) => holding,
+            Err(full) => return self.full(full, &snapshot),
+        };
+        // Boxed: a quiet connection holds what it is, and not the greatest of what it could have been.
+        match self.which.protocol {
+            Protocol::Http => {
+                Box::pin(self.serve_http(socket, &listed, &snapshot, &holding, stop)).await;
+            }
+            Protocol::Tcp => Box::pin(self.serve_tcp(socket, &listed, &snapshot, &holding)).await,
         }
     }
-    async fn serve_http(&self, socket: TcpStream, snapshot: &Snapshot, stop: Draining) {
+    async fn serve_http(
+        &self,
+        socket: Metered,
+        listed: &Listed,
+        snapshot: &Snapshot,
+        holding: &Holding,
+        stop: Draining,
+    ) {
         let limits = &snapshot.config.limits;
         let version = tokio::select! {
-            version = version(&socket, limits.idle) => version,
+            version = Version::spoken(&socket, limits.first_byte) => version,
             () = stop.started() => None,
         };
         let Some(version) = version else { return };
         let facts = Facts::new(
             Direction::Outbound,
-            self.name.clone(),
+            self.which.name.clone(),
             snapshot.local_id.clone(),
             None,
             self.world.metrics.clone(),
             snapshot.access_log.clone(),
+            holding.holder().clone(),
         );
+        let from = listed.connection().from;
+        let judging = self.judging(from);
+        let handover = Arc::new(Handover::new(judging.clone(), stop.clone(), None));
+        listed.carries(Kind::Http(version, facts.clone()));
         let bounds = Bounds {
             limits,
             ends: None,
+            holding,
             stop,
+            handover: &handover,
+            judging,
         };
-        let to_service = service_fn(move |routed: Routed| async move {
-            let Routed {
-                checked,
-                destination,
-                ..
-            } = routed;
-            let (request, exchange, authority) = checked.into_parts();
-            let way = Way {
-                upstream: &destination.upstream,
-                version,
-                timeout: destination.timeout,
-            };
-            forward(request, exchange, authority, way).await
+        let hands = handover.clone();
+        let to_service = service_fn(move |routed: Routed| {
+            let handover = hands.clone();
+            async move {
+                let Routed {
+                    checked,
+                    destination,
+                    ..
+                } = routed;
+                let (request, exchange, authority) = checked.into_parts();
+                let way = Way::to_service(&destination, version, &handover);
+                match exchange.wish {
+                    Wish::Tunnel => tunnel(request, exchange, way).await,
+                    Wish::Answer | Wish::WebSocket => {
+                        forward(request, exchange, authority, way).await
+                    }
+                }
+            }
         });
         let stack = ServiceBuilder::new()
             .layer(Observe {
                 facts: facts.clone(),
             }) // first, so that every refusal below is counted and answered
             .layer(Check {
-                headers_max: limits.headers,
+                bound: Bound::of(limits),
             }) // before routing, so that a route is found by the one authority of a request
             .layer(Route {
                 world: self.world.clone(),
-                listener: self.name.clone(),
+                listener: self.which.clone(),
+                from,
             })
             .service(to_service);
         serve(socket, version, stack, &facts, bounds).await;
     }
-    async fn serve_tcp(&self, socket: TcpStream, snapshot: &Snapshot) {
+    /// There is no room for one more connection of the app.
+    fn full(&self, full: Full, snapshot: &Snapshot) {
+        let reason = full.reason();
+        self.limited(reason);
+        tracing::debug!(
+            listener = &*self.which.name,
+            reason,
+            "connection refused: {full}"
+        );
+        if let Some(access_log) = &snapshot.access_log {
+            access_log.write(&AccessRecord {
+                listener: &self.which.name,
+                local_id: &snapshot.local_id,
+                reason,
+                error: &full.to_string(),
+                ..AccessRecord::of(Direction::Outbound)
+            });
+        }
+    }
+    /// Resolves when another should have the place of a connection that cannot be asked to end: counted, and said of it.
+    async fn asked_back(&self, holding: &Holding, listed: &Listed) {
+        holding.asked_back().await;
+        listed.connection().condemn(ASKED_BACK);
+        self.limited(ASKED_BACK);
+    }
+    fn limited(&self, reason: &str) {
+        let metrics = &self.world.metrics;
+        metrics.limited(Direction::Outbound, &self.which.name, reason);
+    }
+    async fn serve_tcp(
+        &self,
+        socket: Metered,
+        listed: &Listed,
+        snapshot: &Snapshot,
+        holding: &Holding,
+    ) {
+        listed.carries(Kind::Tcp);
+        let from = listed.connection().from;
         let mut connection = Connection::begin(
             Direction::Outbound,
-            &self.name,
+            &self.which.name,
             snapshot,
             &self.world.metrics,
+            listed.connection(),
         );
-        let Some(destination) = snapshot.destination(&self.name, None) else {
+        if let Err(stranger) = uid::may_call(snapshot, &self.which, from) {
+            self.world.metrics.denied("", UID_NOT_ALLOWED);
+            connection.verdict = Verdict::Denied;
+            return connection.failed(&stranger.refusal());
+        }
+        let Some(destination) = snapshot.destination(&self.which, None) else {
             return connection.failed(&Refusal::unsent(Cause::NoSuchService, "no_such_service"));
         };
-        connection.service = destination.name.clone();
-        connection.peer_id = destination.identity.clone();
+        connection.service = destination.whom.service.clone();
+        connection.peer_id = destination.whom.peer_id().clone();
+        connection.tls = destination.whom.tls;
         match destination.upstream.tcp().await {
             Ok((upstream, endpoint)) => {
                 connection.endpoint = endpoint;
                 connection.tls_group = upstream.tls_group;
-                let after_expiry = snapshot.config.limits.after_expiry;
-                let cut_at = upstream
-                    .ends
-                    .and_then(|ends| clock::cut_at(ends, after_expiry));
-                tcp::relay(socket, upstream.io, connection, Passed::at(cut_at)).await;
+                if let Some(peer) = &upstream.peer {
+                    listed.proved(Proven {
+                        id: destination.whom.peer_id().clone(),
+                        not_after: peer.not_after,
+                    });
+                }
+                let still = self.still(snapshot, destination, &upstream, from);
+                let relaying = tcp::relay(socket, upstream.io, connection, still);
+                tokio::select! {
+                    () = relaying => {}
+                    () = self.asked_back(holding, listed) => {}
+                }
             }
             Err(refusal) => connection.failed(&refusal),
         }
     }
 }
 
-/// Which version an app speaks, by its first bytes, left in the socket; `None` when it leaves or stays silent.
-///
-/// The first byte decides in almost every case: only `P` (POST, PUT, PATCH, PROPFIND, PRI) asks for a second look.
-async fn version(socket: &TcpStream, within: Duration) -> Option<Version> {
-    let mut seen = [0; PREFACE.len()];
-    let deadline = tokio::time::Instant::now() + within;
-    loop {
-        let count = tokio::time::timeout_at(deadline, socket.peek(&mut seen))
-            .await
-            .ok()?
-            .ok()?;
-        match &seen[..count] {
-            [] => return None,
-            bytes if !PREFACE.starts_with(bytes) => return Some(Version::Http1),
-            // "PR" is enough to rule out every method in use but PROPFIND and PROPPATCH, whose third byte differs.
-            bytes if bytes.len() >= 3 => return Some(Version::Http2),
-            // One or two bytes came alone. Readiness does not fire again for bytes that were only peeked at.
-            _ => tokio::time::sleep(Duration::from_millis(1)).await,
-        }
-        if tokio::time::Instant::now() >= deadline {
-            return None;
-        }
+impl Outbound {
+    /// As long as the service is there with this identity and endpoint, its server is believed, and its caller may call.
+    fn still(&self, snapshot: &Snapshot, to: &Service, over: &Connected, from: Peer) -> Still {
+        let after_expiry = snapshot.config.limits.after_expiry;
+        let cut_at = over.ends.and_then(|ends| clock::cut_at(ends, after_expiry));
+        let listener = self.which.clone();
+        let (whom, written) = (to.whom.clone(), over.written.clone());
+        let server = over.server.clone();
+        let leads_there = move |now: &Snapshot| {
+            now.leads_to(&whom, Some(&written))
+                .map_err(Over::service_changed)?;
+            uid::may_call(now, &listener, from).map_err(NotAllowed::over)?;
+            let still = |server: &Arc<Believed>| now.believes(server, Some(&whom));
+            server.as_ref().map_or(Ok(()), still)
+        };
+        Still::new(&self.world, snapshot.number, cut_at, leads_there)
+    }
+    /// The same of requests, whose endpoints may change while they are under way, and of tunnels, whose may not.
+    fn judging(&self, from: Peer) -> Judging {
+        let listener = self.which.clone();
+        Judging::by(&self.world, move |now: &Snapshot, claim: &Claim| {
+            uid::may_call(now, &listener, from).map_err(NotAllowed::over)?;
+            let Some(whom) = &claim.to else {
+                return Ok(());
+            };
+            let stays = match whom.is_passed() {
+                true => now.still_passes(&listener, claim.host.as_ref()),
+                false => now.leads_to(whom, claim.endpoint.as_deref()),
+            };
+            stays.map_err(Over::service_changed)?;
+            let still = |server: &Arc<Believed>| now.believes(server, Some(whom));
+            claim.server.as_ref().map_or(Ok(()), still)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inbound::Inbound;
+
+    fn bytes_of<A, B, C, D, F: Future>(_: impl Fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// What is quiet costs its task as long as it is open: what only some connections need is boxed.
+    #[test]
+    fn the_task_of_a_connection_is_small() {
+        let (outbound, inbound) = (bytes_of(Outbound::serve), bytes_of(Inbound::serve));
+        assert!(outbound <= 1024, "{outbound} bytes");
+        assert!(inbound <= 1024, "{inbound} bytes");
     }
 }

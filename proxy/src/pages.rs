@@ -1,18 +1,27 @@
-//! What the sidecar shows of itself: health, metrics, and the admin pages. All of it is read-only.
+//! What the sidecar shows of itself: health, metrics, and the admin pages. Only calls over the admin socket change anything.
 
+use crate::connections::{self, Listens};
+use crate::ending::Ending;
+use crate::explain;
+use crate::logging::Logging;
 use crate::outlook::{Outlook, source_name};
+use crate::upstream::{AddressSeen, Seen, Upstream, WEIGHT};
 use crate::wanted::Wanted;
 use crate::world::World;
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use config::{Address, Document};
+use daemon::admin::User;
+use daemon::ending::Wish;
 use daemon::health::Health;
 use daemon::pages::{Page, Request};
-use http::StatusCode;
+use daemon::socket::Socket;
+use http::{Method, StatusCode};
 use identity::source::Standing;
 use serde_json::json;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
-use telemetry::SidecarMetrics;
+use telemetry::{Direction, SidecarMetrics};
 use tokio::net::TcpStream;
 
 /// The pages of one sidecar: there before anything else is.
@@ -21,7 +30,12 @@ pub(crate) struct Pages {
     pub(crate) health: Health,
     /// Where everything is counted.
     pub(crate) metrics: Arc<SidecarMetrics>,
+    /// What is asked of the sidecar.
+    pub(crate) ending: Ending,
+    /// What its process logs.
+    pub(crate) logging: Logging,
     shown: ArcSwap<Shown>,
+    listeners: ArcSwap<Vec<Listens>>,
     world: OnceLock<Arc<World>>,
 }
 
@@ -33,25 +47,33 @@ pub(crate) struct Shown {
     pub(crate) standing: Standing,
 }
 
-const ADMIN: &[&str] = &["/config", "/certs", "/policy"];
-
-/// A page of the contract that has no content yet says so, instead of looking misspelt.
-const NOT_YET: &[&str] = &[
+const ADMIN: &[&str] = &[
+    "/config",
+    "/certs",
     "/connections",
     "/endpoints",
+    "/policy",
     "/explain",
-    "/logging",
-    "/drain",
-    "/shutdown",
+    "/status",
 ];
+/// Over the admin socket besides.
+const CALLS: &[&str] = &["/drain", "/logging", "/shutdown"];
 
 impl Pages {
     /// The pages of a sidecar that begins with this.
-    pub(crate) fn new(shown: Shown, health: Health, metrics: Arc<SidecarMetrics>) -> Arc<Self> {
+    pub(crate) fn new(
+        shown: Shown,
+        health: Health,
+        metrics: Arc<SidecarMetrics>,
+        logging: Logging,
+    ) -> Arc<Self> {
         Arc::new(Self {
             health,
             metrics,
+            ending: Ending::new(),
+            logging,
             shown: ArcSwap::from_pointee(shown),
+            listeners: ArcSwap::default(),
             world: OnceLock::new(),
         })
     }
@@ -59,10 +81,18 @@ impl Pages {
     pub(crate) fn show(&self, shown: Shown) {
         self.shown.store(Arc::new(shown));
     }
+    /// From now on these are what carries traffic.
+    pub(crate) fn listens(&self, listeners: Vec<Listens>) {
+        self.listeners.store(Arc::new(listeners));
+    }
     /// From now on there is something in force.
     pub(crate) fn enter(&self, world: &Arc<World>) {
         // There is one world a sidecar: a second is not shown.
         let _first = self.world.set(world.clone());
+    }
+    /// The configuration that is in force.
+    pub(crate) fn config(&self) -> Arc<config::sidecar::Sidecar> {
+        self.shown.load().wanted.config.clone()
     }
     /// What is in force, if anything is.
     pub(crate) fn world(&self) -> Option<&Arc<World>> {
@@ -81,16 +111,14 @@ impl Pages {
     }
     /// `/started`, `/ready`, `/live`.
     pub(crate) async fn health(&self, request: &Request) -> Page {
-        let config = self.shown.load().wanted.config.clone();
         self.say(&self.outlook());
-        self.health
-            .page(request, || async move {
-                for inbound in &config.inbound {
-                    accepts(&inbound.name, &inbound.app).await?;
-                }
-                Ok(())
-            })
-            .await
+        self.health.page(request, || self.apps_accept()).await
+    }
+    async fn apps_accept(&self) -> Result<(), String> {
+        for inbound in &self.config().inbound {
+            accepts(&inbound.name, &inbound.app).await?;
+        }
+        Ok(())
     }
     /// Says to health how our identity stands.
     pub(crate) fn say(&self, outlook: &Outlook) {
@@ -114,8 +142,11 @@ impl Pages {
             _ => Page::not_found(&["/metrics"]),
         }
     }
-    /// `/config`, `/certs`, `/policy`.
-    pub(crate) fn admin(&self, request: &Request) -> Page {
+    /// `/config`, `/certs`, `/connections`, `/endpoints`, `/policy`, `/explain`, `/status`.
+    pub(crate) async fn admin(&self, request: &Request) -> Page {
+        if request.uri().path() == "/status" {
+            return Page::json(format!("{:#}\n", self.status().await));
+        }
         let shown = self.shown.load();
         match request.uri().path() {
             "/config" => Page {
@@ -126,16 +157,96 @@ impl Pages {
                 )
             },
             "/certs" => Page::json(format!("{:#}\n", self.certificates())),
+            "/connections" => connections::page(request.uri(), &self.listeners.load()),
+            "/endpoints" => Page::json(format!("{:#}\n", self.endpoints())),
             "/policy" => Page {
                 content_type: "application/yaml",
                 ..Page::text(StatusCode::OK, &*shown.wanted.policy_text)
             },
-            path if NOT_YET.contains(&path) => Page::text(
-                StatusCode::NOT_IMPLEMENTED,
-                format!("{path}: not supported yet"),
+            "/explain" => explain::page(request.uri(), &shown.wanted),
+            path if CALLS.contains(&path) => Page::text(
+                StatusCode::NOT_FOUND,
+                format!("{path}: only over the admin socket (`admin.socket`)"),
             ),
             _ => Page::not_found(ADMIN),
         }
+    }
+    /// What [`Pages::admin`] shows, and over the admin socket besides: `/drain`, `/logging`, `/shutdown`.
+    pub(crate) async fn call(&self, call: &http::Request<Bytes>, by: User) -> Page {
+        let wish = match call.uri().path() {
+            "/drain" => Wish::Drain,
+            "/shutdown" => Wish::End,
+            "/logging" => return self.logging.page(call, by),
+            _ if !matches!(*call.method(), Method::GET | Method::HEAD) => {
+                let why = "this only shows something: GET and HEAD";
+                return Page::text(StatusCode::METHOD_NOT_ALLOWED, why);
+            }
+            _ => {
+                let mut request = Request::new(());
+                *request.uri_mut() = call.uri().clone();
+                return self.admin(&request).await;
+            }
+        };
+        if matches!(*call.method(), Method::POST | Method::PUT) && wish > self.ending.wish() {
+            tracing::info!(
+                uid = by.uid,
+                "asked over the admin socket to {}",
+                wish.as_str()
+            );
+            self.ending.ask(wish);
+        }
+        Page::json(self.ending.shown())
+    }
+    /// Where services and apps are reached, and how each endpoint stands.
+    fn endpoints(&self) -> serde_json::Value {
+        let Some(world) = self.world() else {
+            return json!({ "services": [], "apps": [] });
+        };
+        let snapshot = world.snapshot();
+        let of = |upstream: &Upstream| upstream.seen().iter().map(endpoint).collect::<Vec<_>>();
+        let services = snapshot.services.iter();
+        let services = services.map(|service| {
+            let whom = &service.whom;
+            json!({ "name": &*whom.service, "tls": whom.tls, "endpoints": of(&service.upstream) })
+        });
+        let apps = snapshot.config.inbound.iter().zip(&snapshot.apps);
+        let apps = apps.map(|(inbound, app)| json!({ "name": inbound.name, "endpoints": of(app) }));
+        json!({ "services": services.collect::<Vec<_>>(), "apps": apps.collect::<Vec<_>>() })
+    }
+    /// How it is, in one document: what `countersign status` shows.
+    async fn status(&self) -> serde_json::Value {
+        let outlook = self.outlook();
+        self.say(&outlook);
+        let is = |state: Result<(), String>| json!({ "is": state.is_ok(), "why": state.err() });
+        let ready = self.health.is_ready(|| self.apps_accept()).await;
+        let config = self.config();
+        let listeners = self.listeners.load();
+        let listener = |name: &str, direction: Direction, address: &Address| {
+            let mut bound = listeners.iter().filter(|it| !it.leaves);
+            let bound = bound.find(|it| *it.name == *name && it.direction == direction);
+            let at = bound.and_then(|it| it.at);
+            let address = at.map_or_else(|| address.to_string(), |at| at.to_string());
+            json!({ "name": name, "kind": direction.as_str(), "address": address })
+        };
+        let inbound = config.inbound.iter();
+        let inbound = inbound.map(|it| listener(&it.name, Direction::Inbound, &it.listen));
+        let outbound = config.outbound.iter();
+        let outbound = outbound.map(|it| listener(&it.name, Direction::Outbound, &it.listen));
+        let snapshot = self.world().map(|world| Arc::clone(&world.snapshot()));
+        let snapshot = snapshot.as_ref();
+        json!({
+            "stage": self.ending.stage(),
+            "started": is(self.health.started()),
+            "ready": is(ready),
+            "live": is(self.health.live()),
+            "identity": {
+                "state": outlook.condition.as_str(),
+                "id": snapshot.map(|snapshot| &*snapshot.local_id),
+                "secondsLeft": snapshot.map(|snapshot| seconds_left(snapshot.identity.expiry().leaf)),
+            },
+            "generation": snapshot.map(|snapshot| snapshot.number),
+            "listeners": inbound.chain(outbound).collect::<Vec<_>>(),
+        })
     }
     /// The identity in force, and how it stands. Without one, what is in force is empty.
     fn certificates(&self) -> serde_json::Value {
@@ -180,6 +291,30 @@ fn certificate(facts: &identity::Facts) -> serde_json::Value {
     })
 }
 
+/// An endpoint as it is written, and the addresses that it leads to now.
+fn endpoint(seen: &Seen) -> serde_json::Value {
+    json!({
+        "endpoint": seen.written,
+        "secondsLeft": seen.holds.map(|holds| holds.as_secs()),
+        "failure": seen.failure.as_deref(),
+        "addresses": seen.addresses.iter().map(address).collect::<Vec<_>>(),
+    })
+}
+
+fn address(seen: &AddressSeen) -> serde_json::Value {
+    let ejected = seen
+        .ejected
+        .map(|(left, reason)| json!({ "reason": reason, "secondsLeft": left.as_secs() }));
+    json!({
+        "address": &*seen.address,
+        "priority": seen.priority,
+        "connections": seen.connections,
+        "weight": f64::from(seen.weight) / f64::from(WEIGHT),
+        "streams": seen.streams,
+        "ejected": ejected,
+    })
+}
+
 fn seconds_left(until: SystemTime) -> i64 {
     let signed = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     match until.duration_since(SystemTime::now()) {
@@ -189,12 +324,10 @@ fn seconds_left(until: SystemTime) -> i64 {
 }
 
 /// Whether an app takes connections.
-async fn accepts(name: &str, app: &Address) -> Result<(), String> {
-    let Address::Tcp { host, port } = app else {
-        return Ok(());
+pub(crate) async fn accepts(name: &str, app: &Address) -> Result<(), String> {
+    let connected = match app {
+        Address::Tcp { host, port } => TcpStream::connect((host.as_str(), *port)).await.map(drop),
+        Address::Unix(path) => Socket::connect_unix(path).await.map(drop),
     };
-    let connected = TcpStream::connect((host.as_str(), *port)).await;
-    connected
-        .map(drop)
-        .map_err(|error| format!("app behind {name} at {app} does not accept: {error}"))
+    connected.map_err(|error| format!("app behind {name} at {app} does not accept: {error}"))
 }

@@ -6,15 +6,20 @@
 //!
 //! 1. Nothing carries traffic before there is an identity; with the first one everything opens.
 //! 2. A configuration whose identity comes from elsewhere waits for its first one, and the old serves until then.
-//! 3. A source is told what new handshakes use after they do, never before.
+//! 3. Where another source takes over the state directory of the one in force, it does so with the identity in it, or not at
+//!    all.
+//! 4. A source is told what new handshakes use after they do, never before.
 
 use crate::attached::Attached;
 use crate::listeners::{Fresh, Listeners, Listening};
-use crate::outlook::{Outlook, shared_state};
+use crate::look::{Look, Origin, look};
+use crate::outlook::Outlook;
 use crate::pages::{Pages, Shown};
+use crate::reloaded::Reloaded;
 use crate::snapshot::Snapshot;
 use crate::start_error::{StartError, about};
-use crate::wanted::{Texts, Wanted, open_log, texts};
+use crate::upstream::Means;
+use crate::wanted::{Texts, Wanted, open_log};
 use crate::world::World;
 use config::Finding;
 use identity::Generation;
@@ -23,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use telemetry::AccessLog;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 /// Contents are compared, not time stamps: every way of replacing a file is seen, and touching one changes nothing. How our
 /// identity stands is judged as often, so that neither a suspend nor a clock that was set goes unnoticed.
@@ -46,7 +51,11 @@ pub(crate) struct Reload {
     next: Option<Next>,
     numbers: watch::Sender<u64>,
     listeners: Arc<Mutex<Listeners>>,
+    /// What upstreams are made with.
+    means: Arc<Means>,
     pages: Arc<Pages>,
+    /// What could not go on with the state directory of what is in force, when it was tried.
+    untaken: Option<Texts>,
     /// What the last look refused, and how many looks in a row did.
     refused: Option<(Vec<Finding>, u32)>,
     /// How our identity stood when that was last logged.
@@ -62,16 +71,32 @@ struct Next {
     fresh: Fresh,
 }
 
+/// What a sidecar starts with.
+pub(crate) struct Begun {
+    /// What its files ask for.
+    pub(crate) wanted: Arc<Wanted>,
+    /// Where its identity comes from.
+    pub(crate) source: Attached,
+    /// Where access is logged.
+    pub(crate) access_log: Option<AccessLog>,
+    /// What upstreams are made with.
+    pub(crate) means: Arc<Means>,
+}
+
 impl Reload {
     pub(crate) fn new(
         path: &Path,
-        wanted: Arc<Wanted>,
-        source: Attached,
-        access_log: Option<AccessLog>,
+        begun: Begun,
         numbers: watch::Sender<u64>,
         listeners: Arc<Mutex<Listeners>>,
         pages: Arc<Pages>,
     ) -> Self {
+        let Begun {
+            wanted,
+            source,
+            access_log,
+            means,
+        } = begun;
         Self {
             path: path.to_owned(),
             wanted,
@@ -82,13 +107,16 @@ impl Reload {
             next: None,
             numbers,
             listeners,
+            means,
             pages,
+            untaken: None,
             refused: None,
             told: None,
         }
     }
 
-    pub(crate) async fn run(mut self) {
+    /// Keeps it what it is to be, and looks at once for whoever `asks`.
+    pub(crate) async fn run(mut self, mut asks: mpsc::Receiver<oneshot::Sender<Reloaded>>) {
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -101,7 +129,12 @@ impl Reload {
                 identity = current.newer_than(self.seen) => self.take_identity(identity).await,
                 () = first(awaited) => self.take_next().await,
                 _ = standing.changed(&state) => {}
-                _ = look.tick() => self.look().await,
+                Some(asked) = asks.recv() => {
+                    let reloaded = self.look(Telling::AtOnce).await;
+                    // Whoever asked may have left.
+                    let _ = asked.send(reloaded);
+                }
+                _ = look.tick() => drop(self.look(Telling::OnceItLasts).await),
             }
         }
     }
@@ -165,41 +198,51 @@ impl Reload {
         opened.map_err(StartError::Listen)
     }
 
-    async fn look(&mut self) {
+    async fn look(&mut self, telling: Telling) -> Reloaded {
         if self.world.is_some()
             && self.pages.health.is_down("listeners")
             && self.open().await.is_ok()
         {
             tracing::info!("started");
         }
-        let mut looked = self.differing().await;
-        if let Some(Look::Differs(read)) = &looked
-            && matches!(**read, Err(StartError::StateHeld(_)))
-            && self.world.is_none()
-        {
-            // What it holds brought nobody an identity yet: who comes after it may have it.
-            self.source.release().await;
-            looked = self.differing().await;
-        }
-        let outcome = match looked {
+        let outcome = match self.differing().await {
             Some(Look::Differs(read)) => {
                 // What was to come is not wanted any more; its source lets go of what the next one may need.
                 self.next = None;
                 match *read {
-                    Ok((next, source)) => self.take(next, source).await,
+                    Ok((next, _)) if self.is_untaken(&next, telling) => {
+                        return Reloaded::Refused(Vec::new());
+                    }
+                    Ok((next, origin)) => self.take(next, origin).await,
                     Err(error) => Err(error),
                 }
             }
             Some(Look::InForce) => {
                 self.next = None;
                 self.refused = None;
-                return self.take_back().await;
+                self.untaken = None;
+                self.take_back().await;
+                return Reloaded::Unchanged;
             }
-            Some(Look::Awaited) | None => return,
+            Some(Look::Awaited) => return Reloaded::Waiting,
+            None => return Reloaded::Ending,
         };
         match outcome {
-            Ok(()) => self.refused = None,
-            Err(error) => self.tell(&error),
+            Ok(()) => {
+                self.refused = None;
+                self.taken()
+            }
+            Err(error) => Reloaded::Refused(self.tell(&error, telling)),
+        }
+    }
+
+    /// What was taken just now, or waits.
+    fn taken(&self) -> Reloaded {
+        match (&self.world, &self.next) {
+            (Some(world), None) => Reloaded::Taken {
+                generation: world.snapshot().number,
+            },
+            _ => Reloaded::Waiting,
         }
     }
 
@@ -209,7 +252,7 @@ impl Reload {
         let awaited = self.next.as_ref().map(|next| next.wanted.texts.clone());
         let released = self.source.is_released();
         // A file system that hangs must not stop the thread that serves.
-        tokio::task::spawn_blocking(move || differing(&path, &in_force, awaited, released))
+        tokio::task::spawn_blocking(move || look(&path, &in_force, awaited, released))
             .await
             .ok()
     }
@@ -233,16 +276,20 @@ impl Reload {
                     standing: self.source.standing.clone(),
                 });
             }
-            Err(error) => self.tell(&error),
+            Err(error) => drop(self.tell(&error, Telling::OnceItLasts)),
         }
     }
 
-    /// Says what was refused when it was refused twice, once: a writer who is not done is no news.
-    fn tell(&mut self, error: &StartError) {
+    /// Says what was refused when it was refused twice, once: a writer who is not done is no news. Whoever asked is told at once.
+    fn tell(&mut self, error: &StartError, telling: Telling) -> Vec<Finding> {
         let findings = about(&self.path, error);
         let looks = match self.refused.take() {
             Some((refused, looks)) if refused == findings => looks.saturating_add(1),
             _ => 1,
+        };
+        let looks = match telling {
+            Telling::AtOnce => LOOKS_BEFORE_TELLING,
+            Telling::OnceItLasts => looks,
         };
         if looks == LOOKS_BEFORE_TELLING {
             for finding in &findings {
@@ -250,11 +297,12 @@ impl Reload {
             }
             tracing::error!("the configuration in force stays as it was");
         }
-        self.refused = Some((findings, looks));
+        self.refused = Some((findings.clone(), looks));
+        findings
     }
 
     /// Opens everything that can fail, then puts it into force, at once or as soon as there is an identity for it.
-    async fn take(&mut self, wanted: Wanted, source: Option<Source>) -> Result<(), StartError> {
+    async fn take(&mut self, wanted: Wanted, origin: Origin) -> Result<(), StartError> {
         let access_log = if wanted.config.telemetry == self.wanted.config.telemetry {
             self.access_log.clone()
         } else {
@@ -264,8 +312,10 @@ impl Reload {
             )
             .map_err(|(path, error)| StartError::AccessLog(path, error))?
         };
-        let identified = |source: &Source| source.current().load().is_some();
-        let waits = self.world.is_some() && !source.as_ref().is_none_or(identified);
+        let waits = match &origin {
+            Origin::Opened(source) => self.world.is_some() && !is_identified(source),
+            Origin::Same | Origin::Held(_) => false,
+        };
         let listening = match (waits, &self.world) {
             (true, _) => Listening::Nobody,
             (false, Some(_)) => Listening::All,
@@ -275,6 +325,12 @@ impl Reload {
             let listeners = self.listeners.lock().await;
             let bound = listeners.bind(&wanted.config, listening).await;
             bound.map_err(StartError::Listen)?
+        };
+        let source = match origin {
+            Origin::Same => None,
+            Origin::Opened(source) => Some(source),
+            // Last, since everything else can be refused without a word to who renews what is in force.
+            Origin::Held(folder) => Some(self.take_over(&wanted, folder).await?),
         };
         self.next = Some(Next {
             wanted,
@@ -288,6 +344,28 @@ impl Reload {
         }
         self.take_next().await;
         Ok(())
+    }
+
+    /// The source of another configuration, which goes on with the state directory of the one in force; or that one goes on
+    /// itself. To be cut while it renews is nothing new to a source: its processes end at any moment, too.
+    async fn take_over(&mut self, wanted: &Wanted, folder: PathBuf) -> Result<Source, StartError> {
+        self.source.release().await;
+        let identity = wanted.config.identity.clone();
+        let opened = tokio::task::spawn_blocking(move || Source::open(&identity)).await;
+        let why = match opened {
+            // Where nobody has an identity yet there is nothing to go on with.
+            Ok(Ok(source)) if self.world.is_none() || is_identified(&source) => return Ok(source),
+            Ok(Err(error)) => StartError::Identity(error),
+            Ok(Ok(_)) | Err(_) => StartError::StateHeld(folder),
+        };
+        self.untaken = Some(wanted.texts.clone());
+        self.take_back().await;
+        Err(why)
+    }
+
+    /// Whether it was refused after the source in force had let go for it: that is not tried twice a second.
+    fn is_untaken(&self, next: &Wanted, telling: Telling) -> bool {
+        matches!(telling, Telling::OnceItLasts) && self.untaken.as_ref() == Some(&next.texts)
     }
 
     /// Puts what was taken into force.
@@ -306,6 +384,7 @@ impl Reload {
             standing: self.source.standing.clone(),
         });
         let identity = self.source.current.load();
+        self.listeners.lock().await.hold_back(&self.wanted.config);
         if let (Some(_), Some(identity)) = (&self.world, identity) {
             self.publish(identity);
         }
@@ -328,18 +407,15 @@ impl Reload {
     /// Puts a snapshot with this identity into force, and tells its source.
     fn publish(&mut self, identity: Arc<Generation>) {
         self.seen = identity.number();
+        self.means = self.means.asking(&self.wanted.config.dns);
         let ingredients = self.wanted.ingredients(identity, self.access_log.clone());
         match &self.world {
             Some(world) => {
                 let previous = Arc::clone(&world.snapshot());
-                world.publish(Snapshot::build(
-                    ingredients,
-                    Some(&previous),
-                    &self.pages.metrics,
-                ));
+                world.publish(Snapshot::build(ingredients, Some(&previous), &self.means));
             }
             None => {
-                let first = Snapshot::build(ingredients, None, &self.pages.metrics);
+                let first = Snapshot::build(ingredients, None, &self.means);
                 let metrics = self.pages.metrics.clone();
                 let world = World::new(first, self.numbers.clone(), metrics);
                 self.pages.enter(&world);
@@ -352,6 +428,10 @@ impl Reload {
     }
 }
 
+fn is_identified(source: &Source) -> bool {
+    source.current().load().is_some()
+}
+
 /// Resolves when the first identity is there; never, if none is awaited.
 async fn first(awaited: Option<identity::Current>) {
     match awaited {
@@ -360,39 +440,11 @@ async fn first(awaited: Option<identity::Current>) {
     }
 }
 
-/// What is on disk.
-enum Look {
-    /// What is in force, or cannot be read now.
-    InForce,
-    /// What was taken already and waits for its identity.
-    Awaited,
-    /// Something else: read whole and checked, with the source of its identity, if that is another one.
-    Differs(Box<Result<(Wanted, Option<Source>), StartError>>),
-}
-
-fn differing(path: &Path, in_force: &Wanted, awaited: Option<Texts>, released: bool) -> Look {
-    let now = texts(path, in_force.config.policy.as_deref());
-    if now.as_ref() == Some(&in_force.texts) {
-        return Look::InForce;
-    }
-    let read = || {
-        let next = Wanted::load(path).map_err(StartError::Config)?;
-        if awaited.is_some_and(|awaited| awaited == next.texts) {
-            return Ok(None);
-        }
-        let (wanted, held) = (&next.config.identity, &in_force.config.identity);
-        if wanted == held {
-            return Ok(Some((next, None)));
-        }
-        if !released && let Some(folder) = shared_state(&wanted.source, &held.source) {
-            return Err(StartError::StateHeld(folder));
-        }
-        let source = Source::open(wanted).map_err(StartError::Identity)?;
-        Ok(Some((next, Some(source))))
-    };
-    match read() {
-        Ok(None) => Look::Awaited,
-        Ok(Some(read)) => Look::Differs(Box::new(Ok(read))),
-        Err(error) => Look::Differs(Box::new(Err(error))),
-    }
+/// When a refusal is told.
+#[derive(Clone, Copy)]
+enum Telling {
+    /// Somebody asked.
+    AtOnce,
+    /// Nobody did.
+    OnceItLasts,
 }

@@ -1,16 +1,27 @@
 //! Outbound: which service a request names. A [`Routed`] request is the only thing that is forwarded to a peer.
+//!
+//! CONNECT leads only to a service that takes bytes, under an authority that is its own: with the port of `hosts` where they
+//! name one.
 
 use crate::answer::{Cause, Refusal};
 use crate::http::{Checked, MaybeReady, Refused};
+use crate::passthrough;
 use crate::response_body::ResponseBody;
-use crate::snapshot::Service as Destination;
+use crate::snapshot::{Service as Destination, Snapshot};
+use crate::uid::{self, NotAllowed};
+use crate::which::Which;
+use crate::wish::Wish;
 use crate::world::World;
-use http::Response;
+use daemon::socket::Peer;
+use http::header::HOST;
+use http::{Response, uri};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use telemetry::Verdict;
 use tower::{Layer, Service};
 
-/// A request and the service it goes to: made only here, so that no request ever chooses an address.
+/// A request and the service it goes to: made only here, so that no request chooses an address where the configuration does not
+/// let it, and none that is closed to all requests.
 pub(crate) struct Routed {
     /// The request.
     pub(crate) checked: Checked,
@@ -23,8 +34,10 @@ pub(crate) struct Routed {
 pub(crate) struct Route {
     /// Where the snapshot in force is.
     pub(crate) world: Arc<World>,
-    /// The listener's name.
-    pub(crate) listener: Arc<str>,
+    /// The listener.
+    pub(crate) listener: Arc<Which>,
+    /// Whose connection it is.
+    pub(crate) from: Peer,
 }
 
 impl<S> Layer<S> for Route {
@@ -56,9 +69,14 @@ where
     }
     fn call(&mut self, mut checked: Checked) -> Self::Future {
         match self.route.find(&checked) {
-            Some(destination) => {
-                checked.exchange_mut().service =
-                    Some((destination.name.clone(), destination.identity.clone()));
+            Ok((number, destination)) => {
+                let exchange = checked.exchange_mut();
+                exchange.to = Some(destination.whom.clone());
+                exchange.permitted(number);
+                if checked.authority().is_none() {
+                    let headers = checked.request_mut().headers_mut();
+                    headers.insert(HOST, destination.unnamed.clone());
+                }
                 MaybeReady::Passed {
                     inner: self.inner.call(Routed {
                         checked,
@@ -66,8 +84,12 @@ where
                     }),
                 }
             }
-            None => {
-                let refusal = Refusal::unsent(Cause::NoSuchService, "no_such_service");
+            Err(refusal) => {
+                if refusal.cause == Cause::PolicyDenied {
+                    let exchange = checked.exchange_mut();
+                    exchange.verdict = Verdict::Denied;
+                    exchange.facts().metrics.denied("", refusal.reason);
+                }
                 MaybeReady::Refused {
                     refused: Some(checked.refuse(refusal)),
                 }
@@ -77,10 +99,46 @@ where
 }
 
 impl Route {
-    fn find(&self, checked: &Checked) -> Option<Arc<Destination>> {
+    /// What stands for the host that a request names, where no service does. Only here a request says where it goes, and only as
+    /// far as `passthrough` lets it.
+    fn passed(
+        &self,
+        snapshot: &Snapshot,
+        checked: &Checked,
+    ) -> Result<Arc<Destination>, &'static str> {
+        // A tunnel would carry anything anywhere, unseen.
+        let authority = checked
+            .authority()
+            .filter(|_| checked.wish() != Wish::Tunnel);
+        let authority = authority.ok_or("no_such_service")?;
+        let scheme = checked.request().uri().scheme();
+        if scheme == Some(&uri::Scheme::HTTPS) {
+            // Whoever asks for TLS to its server must not get less.
+            return Err("passthrough_is_clear_text");
+        }
+        let port = authority.port().unwrap_or(passthrough::PORT);
+        let found = self
+            .world
+            .passthrough
+            .find(snapshot, authority.host(), port);
+        found.ok_or("no_such_service")
+    }
+    /// And by which snapshot.
+    fn find(&self, checked: &Checked) -> Result<(u64, Arc<Destination>), Refusal> {
         let snapshot = self.world.snapshot();
-        snapshot
-            .destination(&self.listener, checked.authority())
-            .cloned()
+        uid::may_call(&snapshot, &self.listener, self.from).map_err(NotAllowed::refusal)?;
+        let destination = snapshot.destination(&self.listener, checked.authority());
+        let none = |reason| Refusal::unsent(Cause::NoSuchService, reason);
+        match destination {
+            None if snapshot.passes(&self.listener) => {
+                let destination = self.passed(&snapshot, checked).map_err(none)?;
+                Ok((snapshot.number, destination))
+            }
+            None => Err(none("no_such_service")),
+            Some(to) if checked.wish() == Wish::Tunnel && !to.takes_bytes => {
+                Err(none("connect_to_no_tcp_service"))
+            }
+            Some(to) => Ok((snapshot.number, to.clone())),
+        }
     }
 }

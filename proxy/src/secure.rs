@@ -1,19 +1,19 @@
 //! The inbound handshake: a socket becomes an authenticated peer, or ends with its own reason before a byte reaches the app.
 
+use crate::metered::Metered;
 use identity::{Alpn, Generation, Peer, Refused};
 use rustls::pki_types::CertificateDer;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// A peer that proved who it is.
 pub(crate) struct Authenticated {
-    /// The session.
-    pub(crate) stream: TlsStream<TcpStream>,
+    /// The session: a KiB and more, which every future that it is handed to would hold.
+    pub(crate) stream: Box<TlsStream<Metered>>,
     /// Who it is.
     pub(crate) peer: Peer,
     /// What it showed for that, leaf first: to be judged again when whom we believe changes.
@@ -24,9 +24,19 @@ pub(crate) struct Authenticated {
     pub(crate) tls_group: &'static str,
 }
 
+/// Who is at the other end of an accepted socket.
+pub(crate) enum Heard {
+    /// Somebody who proved who it is.
+    Known(Box<Authenticated>),
+    /// Somebody in clear text, of whom nothing was read yet.
+    Plain(Metered),
+}
+
 /// Why a handshake did not end well.
 #[derive(Debug)]
 pub(crate) enum Unproven {
+    /// There are as many handshakes as `limits.handshakes` allows, and its source has as many of them as any.
+    Full,
     /// The peer sent nothing in time.
     Silent,
     /// It began and did not finish in time.
@@ -47,6 +57,7 @@ impl Unproven {
     /// A label that never changes.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
+            Self::Full => "handshakes_full",
             Self::Silent => "silent",
             Self::TimedOut => "handshake_timeout",
             Self::PlainHttp => "plain_http",
@@ -61,6 +72,10 @@ impl Unproven {
 impl std::fmt::Display for Unproven {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Full => write!(
+                f,
+                "as many handshakes are under way as limits.handshakes allows"
+            ),
             Self::Silent => write!(f, "it sent nothing in time"),
             Self::TimedOut => write!(f, "it did not finish the TLS handshake in time"),
             Self::PlainHttp => write!(f, "it speaks HTTP in clear text: call through a sidecar"),
@@ -78,19 +93,22 @@ impl std::fmt::Display for Unproven {
 
 impl std::error::Error for Unproven {}
 
-/// Shakes hands within `within`, and judges the peer again when it is done.
+/// Shakes hands within `within`, and judges the peer again when it is done. Who does not begin a handshake is given back where its
+/// first byte is `plain`.
 pub(crate) async fn accept(
-    socket: TcpStream,
+    socket: Metered,
     generation: &Arc<Generation>,
     alpn: Alpn,
     within: Duration,
-) -> Result<Authenticated, Unproven> {
+    plain: impl FnOnce(u8) -> bool,
+) -> Result<Heard, Unproven> {
     let deadline = tokio::time::Instant::now() + within;
     let first = tokio::time::timeout_at(deadline, first_byte(&socket))
         .await
         .map_err(|_| Unproven::Silent)??;
     match first {
         0x16 => {}
+        byte if plain(byte) => return Ok(Heard::Plain(socket)),
         byte if byte.is_ascii_alphabetic() => return Err(Unproven::PlainHttp),
         _ => return Err(Unproven::NotTls),
     }
@@ -121,13 +139,13 @@ pub(crate) async fn accept(
     let chain = session.peer_certificates().unwrap_or_default().to_vec();
     let http2 = session.alpn_protocol() == Some(b"h2");
     let tls_group = identity::group_name(session.negotiated_key_exchange_group());
-    Ok(Authenticated {
-        stream,
+    Ok(Heard::Known(Box::new(Authenticated {
+        stream: Box::new(stream),
         peer,
         chain,
         http2,
         tls_group,
-    })
+    })))
 }
 
 /// Whether a certificate has ended for us and not yet for its peers: they believe it to the end of its last second (RFC 5280
@@ -138,7 +156,7 @@ fn is_last_second(end: SystemTime, now: SystemTime) -> bool {
 }
 
 /// The first byte, left in the socket: it tells TLS from clear text and from garbage.
-async fn first_byte(socket: &TcpStream) -> Result<u8, Unproven> {
+async fn first_byte(socket: &Metered) -> Result<u8, Unproven> {
     let mut byte = [0];
     match socket.peek(&mut byte).await {
         Ok(0) => Err(Unproven::Handshake(io::ErrorKind::UnexpectedEof.into())),
@@ -153,7 +171,7 @@ const LINGER: Duration = Duration::from_millis(500);
 
 /// Closes so that the alert arrives. A TLS 1.3 client sends its request before it hears that its certificate was refused: closing
 /// with that unread would send a reset, which overtakes the alert in the peer's socket, and nobody would know why.
-async fn linger(mut socket: TcpStream) {
+async fn linger(mut socket: Metered) {
     if socket.shutdown().await.is_err() {
         return;
     }

@@ -1,7 +1,7 @@
 //! Why a sidecar does not start, or does not take what changed: one line each, or every finding of a document.
 
-use crate::listeners::ListenError;
 use config::{Finding, Findings};
+use daemon::bind::BindError;
 use identity::source::SourceError;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,10 +13,10 @@ pub enum StartError {
     Config(Findings),
     /// The identity's source is not fit.
     Identity(SourceError),
-    /// Another source would have to take over the state directory that this process still holds.
+    /// Another source would have to take over the state directory that this process holds, and there is no identity in it.
     StateHeld(PathBuf),
     /// A socket could not be opened.
-    Listen(ListenError),
+    Listen(BindError),
     /// The access log could not be opened.
     AccessLog(PathBuf, std::io::Error),
 }
@@ -28,7 +28,7 @@ impl std::fmt::Display for StartError {
             Self::Identity(error) => write!(f, "{error}"),
             Self::StateHeld(path) => write!(
                 f,
-                "identity.stateDir {} is in use by the identity that this would replace; restart, or name another folder",
+                "identity.stateDir {} is in use by the identity that this would replace, and holds nothing yet that the new one could go on with; ask again with SIGHUP, or name another folder",
                 path.display()
             ),
             Self::Listen(error) => write!(f, "{error}"),

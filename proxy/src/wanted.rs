@@ -1,5 +1,6 @@
 //! What the files ask for: read, checked, and compared with what is in force.
 
+use crate::secured::{self, RootTexts, Secured};
 use crate::snapshot::Ingredients;
 use config::Findings;
 use config::sidecar::{LogTarget, Sidecar as Config};
@@ -13,19 +14,23 @@ use telemetry::{AccessLog, SidecarMetrics};
 pub(crate) struct Texts {
     pub(crate) config: String,
     pub(crate) policy: Option<String>,
+    /// Of the roots that services outside the mesh are believed by.
+    pub(crate) roots: RootTexts,
 }
 
 /// A configuration and its policy, both valid.
 pub(crate) struct Wanted {
     pub(crate) config: Arc<Config>,
     pub(crate) rules: Arc<Rules>,
+    /// How its services are secured, in their order.
+    pub(crate) secured: Arc<[Secured]>,
     pub(crate) texts: Texts,
     /// The policy's text, for the admin page.
     pub(crate) policy_text: Arc<str>,
 }
 
 impl Wanted {
-    /// Reads both files; every finding of both at once.
+    /// Reads the configuration and what it names; every finding of configuration and policy at once.
     pub(crate) fn load(path: &Path) -> Result<Self, Findings> {
         let text = text_of(path)?;
         let config = Config::parse(&text, path)
@@ -34,6 +39,7 @@ impl Wanted {
         let mut texts = Texts {
             config: text,
             policy: None,
+            roots: RootTexts::new(),
         };
         // Without an inbound listener there may be no policy, and then nothing is allowed.
         let mut document = config::policy::Policy::default();
@@ -42,8 +48,13 @@ impl Wanted {
             document = config::policy::Policy::parse_for(&config, &text, file)?;
             texts.policy = Some(text);
         }
+        for file in secured::files(&config) {
+            texts.roots.insert(file.to_owned(), text_of(file)?);
+        }
+        let secured = secured::all(&config, &texts.roots, path)?.into();
         Ok(Self {
             config,
+            secured,
             rules: Arc::new(Rules::compile(&document)),
             policy_text: texts.policy.as_deref().unwrap_or_default().into(),
             texts,
@@ -63,6 +74,7 @@ impl Wanted {
         Ingredients {
             config: self.config.clone(),
             rules: self.rules.clone(),
+            secured: self.secured.clone(),
             identity,
             access_log,
         }
@@ -85,11 +97,18 @@ fn text_of(path: &Path) -> Result<String, Findings> {
     config::text_of(path).map_err(|finding| Findings(vec![finding]))
 }
 
-/// The texts now on disk; `None` while they cannot be read.
-pub(crate) fn texts(path: &Path, policy: Option<&Path>) -> Option<Texts> {
-    let config = std::fs::read_to_string(path).ok()?;
-    let policy = policy.map(std::fs::read_to_string).transpose().ok()?;
-    Some(Texts { config, policy })
+/// The texts now on disk, of the files that `in_force` names; `None` while they cannot be read.
+pub(crate) fn texts(path: &Path, in_force: &Config) -> Option<Texts> {
+    let read = |path: &Path| std::fs::read_to_string(path).ok();
+    let root = |path: &Path| Some((path.to_owned(), read(path)?));
+    Some(Texts {
+        config: read(path)?,
+        policy: match &in_force.policy {
+            Some(policy) => Some(read(policy)?),
+            None => None,
+        },
+        roots: secured::files(in_force).map(root).collect::<Option<_>>()?,
+    })
 }
 
 /// Opens the access log; the error names the file.

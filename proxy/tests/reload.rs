@@ -1,8 +1,9 @@
 //! What becomes of changed files.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod support;
 
+use countersign_proxy::Reloaded;
 use support::{ALL, Domain, Member, Raw, listen, soon};
 
 fn besides(app: std::net::SocketAddr, policy: &str) -> String {
@@ -48,4 +49,28 @@ async fn a_policy_may_move_to_another_file() {
     orders.configure(&besides(address, "moved.yaml"));
 
     soon("the moved policy", orders.running.newer_than(before)).await;
+}
+
+#[tokio::test]
+async fn whoever_asks_for_a_reload_hears_at_once_what_became_of_it() {
+    let (_app, address) = listen().await;
+    let domain = Domain::new("shop.example");
+    let orders = Member::start(&domain, "orders", &besides(address, "policy.yaml"), ALL).await;
+    let reload = || soon("a reload", orders.running.reload_now());
+    assert_eq!(reload().await, Reloaded::Unchanged);
+
+    orders.write("policy.yaml", &ALL.replace("name: all", "name: mended"));
+    // Unchanged, where the look that nobody asked for came just before.
+    let taken = reload().await;
+    let expected = [Reloaded::Taken { generation: 2 }, Reloaded::Unchanged];
+    assert!(expected.contains(&taken), "{taken:?}");
+    assert_eq!(orders.running.generation(), 2);
+
+    orders.write("policy.yaml", "rules: [{ nonsense: 1 }]\ndefault: allow\n");
+    let Reloaded::Refused(findings) = reload().await else {
+        panic!("it was taken");
+    };
+    let lines: Vec<usize> = findings.iter().map(|finding| finding.line).collect();
+    assert_eq!(lines, [1, 1, 1, 1, 2], "{findings:?}");
+    assert_eq!(orders.running.generation(), 2);
 }

@@ -6,23 +6,20 @@
 //! 1. Whatever answers is bounded: [`WITHIN`] for all of a call, [`BYTES_MAX`] of an answer.
 //! 2. Nothing of an answer reaches a terminal but printable text.
 
+use crate::asking::{Door, Unanswered, exchange};
 use crate::failure::Failure;
 use crate::output::printable;
 use api::admin::{Malformed, Refusal};
 use bytes::Bytes;
 use clap::Args;
 use config::ca::SOCKET_DEFAULT;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
+use hyper::{Method, Request};
 use std::fmt::Display;
-use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::time::Duration;
-use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
-use tokio::time::timeout;
 
 /// Names the socket, where the command line does not.
 const VARIABLE: &str = "COUNTERSIGN_CA_SOCKET";
@@ -69,16 +66,8 @@ pub(super) struct Socket {
 /// Why a CA could not be asked.
 #[derive(Debug)]
 enum Unasked {
-    /// Nobody could be connected to.
-    Connect(io::Error),
-    /// The connection ended before an answer.
-    Ended,
-    /// What came is not HTTP.
-    NotHttp,
-    /// No whole answer in time.
-    Slow,
-    /// More of it than is taken.
-    Large,
+    /// No answer came.
+    Unanswered(Unanswered),
     /// No refusal as a CA writes it.
     Status { status: u16, text: String },
     /// It is not what was asked for.
@@ -130,9 +119,11 @@ impl Socket {
         let request = Request::builder().method(method).uri(target);
         let request = request.header("host", "ca").body(body);
         let request = request.map_err(|error| Failure::Unfit(error.to_string()))?;
-        let asked = async { timeout(WITHIN, exchange(&self.path, request)).await };
-        let answered = self.runtime.block_on(asked).unwrap_or(Err(Unasked::Slow));
-        let (status, body) = answered.map_err(|unasked| self.failure(&unasked))?;
+        let door = Door::from(self.path.as_path());
+        let asked = exchange(&door, request, WITHIN, BYTES_MAX);
+        let answered = self.runtime.block_on(asked);
+        let (status, body) =
+            answered.map_err(|unanswered| self.failure(&Unasked::Unanswered(unanswered)))?;
         if status.is_success() {
             return Ok(body);
         }
@@ -155,7 +146,7 @@ impl Socket {
             self.instead
         );
         let what = match unasked {
-            Unasked::Connect(error) => match error.kind() {
+            Unasked::Unanswered(Unanswered::Connect(error)) => match error.kind() {
                 ErrorKind::NotFound => {
                     format!("no CA to be asked: there is no such socket; {start}")
                 }
@@ -167,63 +158,22 @@ impl Socket {
                 }
                 _ => format!("the CA is not asked: {error}; {start}"),
             },
-            Unasked::Ended => {
+            Unasked::Unanswered(Unanswered::Ended) => {
                 "no answer: the connection was closed; ask as root or as the CA's own user, nobody else is heard, and look at its log".to_owned()
             }
-            Unasked::NotHttp => return self.unusable("it is no HTTP"),
-            Unasked::Slow => format!(
+            Unasked::Unanswered(Unanswered::NotHttp) => return self.unusable("it is no HTTP"),
+            Unasked::Unanswered(Unanswered::Slow) => format!(
                 "no answer within {} s: the CA or its disk is busy; look at its log, and ask again",
                 WITHIN.as_secs()
             ),
-            Unasked::Large => return self.unusable(format_args!("it has more than {BYTES_MAX} bytes")),
+            Unasked::Unanswered(Unanswered::Large) => {
+                return self.unusable(format_args!("it has more than {BYTES_MAX} bytes"));
+            }
             Unasked::Status { status, text } => {
                 return self.unusable(format_args!("HTTP {status}, {text}"));
             }
             Unasked::Malformed(malformed) => malformed.to_string(),
         };
         Failure::Unreachable(format!("{}: {what}", self.path.display()))
-    }
-}
-
-/// One connection, one call.
-async fn exchange(
-    path: &Path,
-    request: Request<Full<Bytes>>,
-) -> Result<(StatusCode, Bytes), Unasked> {
-    let stream = UnixStream::connect(path).await.map_err(Unasked::Connect)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| unasked(&error))?;
-    let answered = async {
-        let response = sender.send_request(request).await;
-        whole(response.map_err(|error| unasked(&error))?).await
-    };
-    // It works while the answer is waited for, and its error is the answer's.
-    let working = async {
-        let _ended = connection.await;
-        std::future::pending().await
-    };
-    tokio::select! {
-        answered = answered => answered,
-        never = working => never,
-    }
-}
-
-async fn whole(response: Response<hyper::body::Incoming>) -> Result<(StatusCode, Bytes), Unasked> {
-    let status = response.status();
-    let body = Limited::new(response.into_body(), BYTES_MAX);
-    match body.collect().await {
-        Ok(body) => Ok((status, body.to_bytes())),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(Unasked::Large),
-        Err(error) => Err(error
-            .downcast_ref::<hyper::Error>()
-            .map_or(Unasked::Ended, unasked)),
-    }
-}
-
-fn unasked(error: &hyper::Error) -> Unasked {
-    match error.is_parse() {
-        true => Unasked::NotHttp,
-        false => Unasked::Ended,
     }
 }

@@ -17,26 +17,13 @@ pub(crate) struct Try {
 
 /// What to type for a promise on a running mesh.
 pub(crate) fn of(promise: Promise, mesh: &Mesh<'_>) -> Try {
-    let at = &mesh.at;
-    // A sidecar is a forward proxy too; to reach a port itself, no proxy of the user's may stand between.
-    let through = |sidecar: SocketAddr, call: &Call<'_>| {
-        let method = match call.method {
-            "GET" => String::new(),
-            other => format!("-X {other} "),
-        };
-        format!(
-            "curl -i --proxy http://{sidecar} {method}http://{}{}",
-            call.host, call.path
-        )
-    };
-    let straight = |url: String| format!("curl -i --noproxy '*' {url}");
-    let network = at.orders_in;
+    let (at, network) = (&mesh.at, mesh.at.orders_in);
     let (expect, lines) = match promise {
         Promise::Allowed => (
             "200, and orders names its caller",
             vec![
                 through(at.storefront_out, &TEA),
-                straight(format!("http://{}/", at.storefront)),
+                straight(&format!("http://{}/", at.storefront)),
             ],
         ),
         Promise::WrongCaller => (
@@ -56,33 +43,18 @@ pub(crate) fn of(promise: Promise, mesh: &Mesh<'_>) -> Try {
         Promise::Stranger => (
             "no answer, the connection ends",
             vec![
-                straight(format!("-k https://{network}{}", TEA.path)),
-                straight(format!("http://{network}{}", TEA.path)),
+                straight(&format!("-k https://{network}{}", TEA.path)),
+                straight(&format!("http://{network}{}", TEA.path)),
             ],
         ),
         Promise::WrongServer => (
             "502, tls_certificate_error",
             vec![through(at.storefront_out, &PAYMENTS)],
         ),
-        Promise::ForgedName => {
-            let [(name, value), _] = FORGED;
-            let lie = format!("-H {}", quoted(&format!("{name}: {value}")));
-            let file = |name| path(mesh, Who::Storefront, name);
-            (
-                "200, and orders names storefront all the same",
-                vec![
-                    format!("{} {lie}", through(at.storefront_out, &TEA)),
-                    // curl looks for a host's name, which a SPIFFE certificate does not have: -k.
-                    straight(format!(
-                        "-k --cert {} --key {} -H 'host: {}' {lie} https://{network}{}",
-                        file("state/current/svid.pem"),
-                        file("state/current/key.pem"),
-                        TEA.host,
-                        TEA.path
-                    )),
-                ],
-            )
-        }
+        Promise::ForgedName => (
+            "200, and orders names storefront all the same",
+            forged(mesh),
+        ),
         Promise::Renewed => (
             "another serial every 10 seconds or so",
             vec![format!(
@@ -100,6 +72,42 @@ pub(crate) fn of(promise: Promise, mesh: &Mesh<'_>) -> Try {
         ),
     };
     Try { expect, lines }
+}
+
+/// A call through a sidecar, which is a forward proxy too.
+fn through(sidecar: SocketAddr, call: &Call<'_>) -> String {
+    let method = match call.method {
+        "GET" => String::new(),
+        other => format!("-X {other} "),
+    };
+    format!(
+        "curl -i --proxy http://{sidecar} {method}http://{}{}",
+        call.host, call.path
+    )
+}
+
+/// A call to a port itself: no proxy of the user's may stand between.
+fn straight(url: &str) -> String {
+    format!("curl -i --noproxy '*' {url}")
+}
+
+/// Another's name, said by storefront through its sidecar and with its certificate alone.
+fn forged(mesh: &Mesh<'_>) -> Vec<String> {
+    let [(name, value), _] = FORGED;
+    let lie = format!("-H {}", quoted(&format!("{name}: {value}")));
+    let file = |name| path(mesh, Who::Storefront, name);
+    vec![
+        format!("{} {lie}", through(mesh.at.storefront_out, &TEA)),
+        // curl looks for a host's name, which a SPIFFE certificate does not have: -k.
+        straight(&format!(
+            "-k --cert {} --key {} -H 'host: {}' {lie} https://{}{}",
+            file("state/current/svid.pem"),
+            file("state/current/key.pem"),
+            TEA.host,
+            mesh.at.orders_in,
+            TEA.path
+        )),
+    ]
 }
 
 /// The line that asks orders' policy the same question.

@@ -13,6 +13,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, SignatureScheme};
 use std::error::Error;
 use std::fmt;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -148,9 +149,12 @@ impl fmt::Display for Call<'_> {
 /// What a server that speaks first says on a new connection, until it pauses or ends it; empty when it ends it at once.
 pub(crate) async fn greeting(to: SocketAddr) -> Result<String, NoAnswer> {
     within(async {
-        let mut socket = TcpStream::connect(to).await?;
+        // A reset is an end like any other, also where it overtakes the connecting.
+        let mut socket = match TcpStream::connect(to).await {
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(String::new()),
+            connected => connected?,
+        };
         let mut said = [0; 256];
-        // A reset is an end like any other.
         let count = socket.read(&mut said).await.unwrap_or(0);
         Ok(String::from_utf8_lossy(&said[..count]).into_owned())
     })

@@ -1,7 +1,7 @@
 //! What is seen: every metric and log name, once.
 //!
 //! In: what happened, as values (who asked whom, what came of it, how long it took). Out: the text of `/metrics` and the
-//! lines of the access log. No registry, recorder or subscriber of the process: every sidecar owns its own, so that one
+//! lines of the access log; and of a request's fields, which trace it belongs to. No registry, recorder or subscriber of the process: every sidecar owns its own, so that one
 //! process can hold many. Nothing here decides, and nothing here can fail a request: what cannot be written is counted.
 //!
 //! 1. A name that a user can see stands in [`names`] and nowhere else.
@@ -14,11 +14,14 @@ mod label;
 
 mod decision_id;
 
+mod context;
+
 mod metrics;
 
 mod access_log;
 
 pub use access_log::{AccessLog, AccessRecord, LogTarget};
+pub use context::{Form, Sampled, TraceContext, is_tracestate};
 pub use decision_id::DecisionId;
 pub use label::{Direction, Verdict};
 pub use metrics::{

@@ -110,6 +110,13 @@ pub static HANDSHAKES: Metric = metric(
     &["side", "result", "group"],
     "TLS handshakes by side (server, client), result (ok, or why it failed) and key exchange group",
 );
+/// Requests that were sent again, or would have been.
+pub static RETRIES: Metric = metric(
+    "countersign_retries_total",
+    Kind::Counter,
+    &["service", "on", "result"],
+    "Requests sent again by what came of them before (connect-failure, reset, 503, declined: not looked at by its server; no-app: the endpoint had none, and another was asked, which costs no budget), and those that the budget left nothing for (result: sent, no_budget)",
+);
 /// Open connections.
 pub static CONNECTIONS: Metric = metric(
     "countersign_connections",
@@ -117,12 +124,33 @@ pub static CONNECTIONS: Metric = metric(
     &["direction", "listener"],
     "Connections open at a listener",
 );
-/// Heads that never became a request.
+/// What is no request, or breaks off.
 pub static REFUSED_HEADS: Metric = metric(
     "countersign_refused_heads_total",
     Kind::Counter,
     &["reason"],
-    "Request heads refused before policy was asked: malformed, ambiguous or too large",
+    "Requests refused for what their bytes are: heads that are malformed, ambiguous or too large, and malformed bodies",
+);
+/// What a limit refused or ended.
+pub static LIMITED: Metric = metric(
+    "countersign_limited_total",
+    Kind::Counter,
+    &["direction", "listener", "reason"],
+    "Connections and requests that one of `limits` refused or ended, by why",
+);
+/// Endpoints that others come before.
+pub static EJECTIONS: Metric = metric(
+    "countersign_ejections_total",
+    Kind::Counter,
+    &["service", "reason"],
+    "Endpoints of a service left alone for a while because a dial failed, by why it did; one that is the last left is still tried",
+);
+/// What secures the connections to services.
+pub static UPSTREAM_CONNECTIONS: Metric = metric(
+    "countersign_upstream_connections_total",
+    Kind::Counter,
+    &["service", "tls"],
+    "Connections made to services, by what secures them (mutual, server: ordinary TLS to what is outside the mesh, none: clear text)",
 );
 /// Time left of the certificates in use.
 pub static EXPIRY: Metric = metric(
@@ -144,6 +172,21 @@ pub static CLOCK_SKEW: Metric = metric(
     Kind::Gauge,
     &[],
     "How far this machine's clock is ahead of the CA's, as last measured; negative where it is behind",
+);
+/// Apps that are reached past their sidecar.
+pub static APP_EXPOSED: Metric = metric(
+    "countersign_app_exposed",
+    Kind::Gauge,
+    &["listener"],
+    "Whether something listens on the app's port beyond loopback (1 or 0), where it is reached past the sidecar; not there \
+     where that cannot be told",
+);
+/// Who still speaks clear text.
+pub static PLAINTEXT: Metric = metric(
+    "countersign_plaintext_total",
+    Kind::Counter,
+    &["listener", "source"],
+    "Connections in clear text that were heard (mode: permissive), by the address or user they came from",
 );
 /// Which configuration is in force.
 pub static CONFIG_GENERATION: Metric = metric(
@@ -209,11 +252,17 @@ pub static SIDECAR: &[&Metric] = &[
     &REQUESTS_IN_FLIGHT,
     &DENIALS,
     &HANDSHAKES,
+    &RETRIES,
     &CONNECTIONS,
     &REFUSED_HEADS,
+    &LIMITED,
+    &EJECTIONS,
+    &UPSTREAM_CONNECTIONS,
     &EXPIRY,
     &CA_REACHABLE,
     &CLOCK_SKEW,
+    &APP_EXPOSED,
+    &PLAINTEXT,
     &CONFIG_GENERATION,
     &DROPPED,
     &BUILD,
@@ -356,6 +405,11 @@ pub static ACCESS_LOG: &[Field] = &[
     ),
     text("trace_id", "The trace that the request belongs to."),
     text("span_id", "The span of this hop."),
+    text(
+        "tls",
+        "What secured the hop: `mutual` TLS, `server` (ordinary TLS to what is outside the mesh) or `none`. Inbound, the hop \
+         from the caller; outbound, the one to the service. Absent where no service was found.",
+    ),
     text("tls_group", "The key exchange group of the TLS session."),
     text("error", "What went wrong, for the operator."),
 ];

@@ -112,6 +112,8 @@ fn whoever_ends_it_finds_nothing_left() {
         // The promises that take their time come one after the other.
         running.told("identities live for 20 s");
         running.told("the CA stays away");
+        // Waited for by name, so that what is printed when it does not come says which promise was broken.
+        running.told("8 of 8 promises observed");
         running.told("It runs on for 5m");
         running.check_ended(signal, &[0]);
     }

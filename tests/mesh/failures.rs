@@ -1,16 +1,18 @@
 //! What goes wrong at either end of a request through the pair: answered as the contract says, logged, and nothing is left.
 
-use crate::support::app::HttpApp;
+use crate::support::app::{HttpApp, app_of_pens};
 use crate::support::client::{Client, ask};
-use crate::support::http::{Flow, Pen, frame, get, h2, request, whole};
-use crate::support::pair::{Otherwise, Pair};
+use crate::support::http::{Flow, as_h1, frame, get, h1, h2, request, whole};
+use crate::support::mesh::{Domain, Member};
+use crate::support::pair::{Otherwise, Pair, outbound};
 use crate::support::{until, within};
-use hyper::{Response, Version};
+use hyper::Version;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 
 const VERSIONS: [Version; 2] = [Version::HTTP_11, Version::HTTP_2];
 
@@ -66,7 +68,7 @@ async fn every_way_in_which_an_app_fails_has_its_answer() {
             app_that(Some("SSH-2.0-x\r\n\r\n")).await,
             "",
             502,
-            proxy_status("http_protocol_error", "malformed_response", 1),
+            proxy_status("http_protocol_error", "bad_status_line", 1),
         ),
         (
             "says nothing",
@@ -121,16 +123,7 @@ async fn an_answer_that_is_cut_is_cut_for_the_caller_too_and_never_looks_whole()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_caller_who_leaves_is_noticed_at_the_app() {
-    let (calling, mut calls) = mpsc::channel::<Pen>(4);
-    let app = HttpApp::serving(move |_| {
-        let calling = calling.clone();
-        async move {
-            let (pen, flow) = Flow::open();
-            calling.send(pen).await.expect("the test still runs");
-            Response::new(flow)
-        }
-    })
-    .await;
+    let (app, mut calls) = app_of_pens().await;
     let pair = Pair::before(app.addr);
     for version in VERSIONS {
         let path = format!("/left/{version:?}");
@@ -245,4 +238,67 @@ async fn who_calls_nobody_is_told_and_a_bound_listener_asks_for_no_host() {
         .unwrap();
     let (status, body, _) = whole(answer).await.unwrap();
     assert_eq!((status, &body[..]), (200, &b"abc"[..]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_whom_the_called_does_not_believe_is_told_so_and_that_nothing_was_done() {
+    let app = HttpApp::start().await;
+    let pair = Pair::before(app.addr);
+    let elsewhere = Domain::new("shop.example");
+    let roots = [&elsewhere, &pair.shop].map(|domain| domain.root.bundle_pem());
+    let storefront = Member::new(&elsewhere.svid("storefront"), &roots.concat());
+    let called = |listener| pair.called.at(listener);
+    storefront.configure(&outbound(called("web"), called("db"), "{}", ""));
+    let calling = storefront.start();
+    let told = "countersign; error=tls_certificate_error; details=\"refused_by_peer\"; reached=?0";
+
+    // Whether the refusal comes before, while or after the request is written is chance.
+    for n in 0..40 {
+        let body = Flow::of(vec![b'x'; n * 4000]);
+        let request = request("POST", "/", body);
+        let at = calling.at("http");
+        let answer = match n % 2 {
+            0 => h1(at).await.send_request(as_h1(request)).await,
+            _ => h2(at).await.send_request(request).await,
+        };
+        let answer = answer.unwrap();
+        let (status, ours) = (answer.status(), &answer.headers()["proxy-status"]);
+        assert_eq!(
+            (status.as_u16(), ours.to_str().unwrap()),
+            (502, told),
+            "{n}"
+        );
+    }
+
+    calling.logged("why", |line| {
+        line["reason"] == "refused_by_peer" && line["error"] == "received fatal alert: UnknownCA"
+    });
+    assert_eq!(app.seen().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_tries_some_of_many_endpoints_and_not_all_of_them() {
+    // It takes connections and shakes no hands, at every address of loopback.
+    let server = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let port = server.local_addr().unwrap().port();
+    let dialled = Arc::new(AtomicUsize::new(0));
+    let counted = dialled.clone();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = server.accept().await {
+            counted.fetch_add(1, Ordering::Relaxed);
+            drop(socket);
+        }
+    });
+    let endpoints: Vec<_> = (1..=100).map(|n| format!("127.0.0.{n}:{port}")).collect();
+    let storefront = Domain::new("shop.example").member("storefront");
+    storefront.configure(&format!(
+        "outbound:\n  - {{ name: http, listen: \"127.0.0.1:0\", protocol: http }}\nservices:\n  - {{ name: orders, hosts: [orders], \
+         identity: \"spiffe://shop.example/orders\", endpoints: {endpoints:?} }}\n"
+    ));
+    let sidecar = storefront.start();
+
+    let answer = ask(sidecar.at("http"), "GET", "orders", "/").await;
+
+    assert_eq!(answer.status, 502);
+    assert_eq!(dialled.load(Ordering::Relaxed), 16);
 }

@@ -142,7 +142,16 @@ async fn the_app_sees_the_true_caller_and_no_other_in_any_spelling() {
             .map(HeaderName::as_str)
             .filter(|name| *name != "host")
             .collect();
-        assert_eq!(names, ["x-forwarded-client-cert"], "{seen:?}");
+        assert_eq!(
+            names,
+            [
+                "x-request-id",
+                "x-forwarded-client-cert",
+                "x-countersign-hops"
+            ],
+            "{seen:?}"
+        );
+        assert_ne!(seen.header("x-countersign-hops"), Some(lie), "{seen:?}");
         let all: Vec<_> = seen
             .headers
             .get_all("x-forwarded-client-cert")

@@ -407,7 +407,7 @@ async fn a_renewal_ends_idle_connections_of_before_and_no_request_in_flight() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mistake_in_where_the_ca_is_is_mended_without_a_restart() {
-    let (joined, _ca) = Joined::new("5m").await;
+    let (joined, _ca) = Joined::new("10s").await;
     let apps = Apps::start().await;
     joined.configure_orders(apps.web.addr, apps.db.addr, "{}");
     let right = std::fs::read_to_string(joined.orders.path("sidecar.yaml")).unwrap();
@@ -420,9 +420,31 @@ async fn a_mistake_in_where_the_ca_is_is_mended_without_a_restart() {
     joined.orders.write("sidecar.yaml", &right);
     orders.said("started");
 
-    // From now on it is an identity in force that holds it.
+    // From now on it is an identity in force that holds it: whoever takes it over goes on with that.
+    let leaf = shown(orders.at("web")).await;
+    let taken = async |many: usize| {
+        until("the next configuration", async || {
+            let lines = orders.process.err.so_far();
+            let taken = lines
+                .iter()
+                .filter(|line| line.contains("new configuration in force"));
+            (taken.count() == many).then_some(())
+        })
+        .await;
+    };
+    taken(1).await;
     joined.orders.write("sidecar.yaml", &wrong);
-    orders
-        .said("is in use by the identity that this would replace; restart, or name another folder");
+    taken(2).await;
     assert_eq!(orders.started().await, "started\n");
+    joined.orders.write("sidecar.yaml", &right);
+    taken(3).await;
+    changed(orders.at("web"), &leaf).await;
+
+    // One that is not fit leaves the directory to who has it, and is told once.
+    let unfit = right.replacen("ca/bundle.pem", "ca/nowhere.pem", 1);
+    assert_ne!(unfit, right);
+    joined.orders.write("sidecar.yaml", &unfit);
+    orders.said("nowhere.pem");
+    let leaf = shown(orders.at("web")).await;
+    changed(orders.at("web"), &leaf).await;
 }

@@ -101,6 +101,8 @@ async fn meet(mut socket: TcpStream, server: Server, heard: Arc<AtomicU64>) {
             // However the connection ends: what came before counts.
             let _ = stream.read_to_end(&mut bytes).await;
             heard.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            // Without it the end would be no good one.
+            let _ = stream.shutdown().await;
         }
         Says(bytes) => {
             let _ = socket.write_all(bytes).await;

@@ -6,8 +6,10 @@ use crate::support::http::{as_h1, get, h1, whole};
 use crate::support::mesh::{COMMON, allow_all};
 use crate::support::pair::{Pair, inbound, outbound};
 use crate::support::until;
+use rustix::process::Signal;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -270,4 +272,22 @@ async fn a_policy_that_vanished_is_told_and_the_one_in_force_stays() {
     );
     assert_eq!(world.status("/").await, 200);
     assert!(COMMON.lines().count() == 6, "the lines above count on it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_not_read_to_its_end_does_not_hold_up_who_asks_for_the_end() {
+    let world = world().await;
+    let policy = world.pair.orders.path("policy.yaml");
+    std::fs::remove_file(&policy).unwrap();
+    let made = Command::new("mkfifo").arg(&policy).status().unwrap();
+    assert!(made.success(), "{made}");
+
+    let process = &world.pair.called.process;
+    process.signal(Signal::HUP);
+    // Nothing tells that it was heard: nobody writes into this file.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    process.ask_to_end();
+
+    world.pair.called.said("SIGTERM: ending");
+    world.pair.called.said("draining");
 }

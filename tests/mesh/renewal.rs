@@ -79,6 +79,9 @@ async fn a_root_is_changed_under_load_without_one_failed_request() {
         &hash(web.seen()[0].header("x-forwarded-client-cert").unwrap()),
     )
     .await;
+    // What is open under the old root would end with it.
+    let renewed = Load::start(&pair.calling).await;
+    load.end().await;
     for (member, sidecar) in members {
         member.write("bundle.pem", &new_root);
         until("the new root alone", async || {
@@ -86,8 +89,8 @@ async fn a_root_is_changed_under_load_without_one_failed_request() {
         })
         .await;
     }
-    load.more(50).await;
-    load.end().await;
+    renewed.more(50).await;
+    renewed.end().await;
 
     let old = tls::client(Some(&pair.shop.svid("storefront")), &[]);
     let mut client = Client::connect_tls(pair.called.at("web"), old, "orders")

@@ -221,7 +221,8 @@ fn mistakes_of_the_command_line_and_missing_files_exit_with_2_and_one_line() {
     let with_log = member.path("log.yaml").display().to_string();
     let cases: &[(&[&str], &str)] = &[
         (&["prxy"], "did you mean `proxy`?"),
-        (&["run", "--config", &sidecar], "not supported yet"),
+        (&["run", "--config", &sidecar], "`<CMD>...` is missing"),
+        (&["top"], "not supported yet"),
         (&["proxy"], "--config"),
         (
             &["proxy", "--config", &absent],

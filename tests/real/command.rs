@@ -15,8 +15,8 @@ fn a_mistake_is_one_line_on_standard_error_and_exit_code_2() {
             "countersign prxy: no such verb; did you mean `proxy`? `countersign --help` lists them\n",
         ),
         (
-            &["run", "--", "app"],
-            "countersign run: not supported yet; `countersign --help` lists what is\n",
+            &["top", "--once"],
+            "countersign top: not supported yet; `countersign --help` lists what is\n",
         ),
         (
             &["ca", "serve"],

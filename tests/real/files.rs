@@ -278,13 +278,7 @@ const TRICKS: &[(&str, &[&str])] = &[
     ),
     (
         "path_character",
-        &[
-            "/orders/{7}",
-            "/orders/\"7\"",
-            "/orders/^7",
-            "/orders/[7]",
-            "/orders/|7",
-        ],
+        &["/orders/{7}", "/orders/^7", "/orders/[7]", "/orders/|7"],
     ),
 ];
 
@@ -320,9 +314,11 @@ fn no_path_trick_reaches_the_app() {
                 target.escape_ascii()
             );
         }
-        // Not UTF-8 in the sense of RFC 3986, which knows no raw bytes above 0x7f; hyper lets it pass.
-        let answer = shop.call(version, STOREFRONT, "GET", "/orders/é".as_bytes());
-        assert_eq!(answer.status, Some(400), "{answer:?}");
+        // Not in a path of RFC 3986: on HTTP/1 `"` is not even in a target, on HTTP/2 the path is refused.
+        for target in ["/orders/é", "/orders/\"7\""] {
+            let answer = shop.call(version, STOREFRONT, "GET", target.as_bytes());
+            assert_eq!(answer.status, Some(400), "{answer:?}");
+        }
     }
     assert_eq!(shop.seen_since(0), [""; 0], "nginx saw a trick");
 }

@@ -7,7 +7,7 @@ use crate::support::client::ask;
 use crate::support::load::{Load, is_told, shown};
 use crate::support::mesh::allow_all;
 use crate::support::pair::{inbound, outbound};
-use crate::support::process::{Process, countersign, run};
+use crate::support::process::{Process, countersign, part, run};
 use crate::support::sidecar::Sidecar;
 use crate::support::until;
 use std::fs;
@@ -20,10 +20,7 @@ const AGENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real/agent.py");
 
 /// Python with what `.ci/parts` puts beside what cargo builds.
 pub(crate) fn python() -> Command {
-    let parts = Path::new(env!("CARGO_BIN_EXE_countersign"))
-        .ancestors()
-        .nth(2);
-    Command::new(parts.unwrap().join("parts/venv/bin/python"))
+    part("python")
 }
 
 fn ca(place: &Path, line: &str) {

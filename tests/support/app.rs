@@ -1,5 +1,6 @@
 //! Apps behind a sidecar, in clear text, that remember what really reached them.
 
+use super::http::{Flow, Pen};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
@@ -12,7 +13,28 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
+
+/// Where nothing listens.
+pub fn nobody() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 1))
+}
+
+/// An app that answers at once with a head, and with a body that comes out of the channel to be written.
+pub async fn app_of_pens() -> (HttpApp, mpsc::Receiver<Pen>) {
+    let (calling, calls) = mpsc::channel(16);
+    let app = HttpApp::serving(move |_| {
+        let calling = calling.clone();
+        async move {
+            let (pen, flow) = Flow::open();
+            calling.send(pen).await.expect("the test still runs");
+            Response::new(flow)
+        }
+    })
+    .await;
+    (app, calls)
+}
 
 /// A request as the app saw it, whole.
 #[derive(Clone, Debug)]
@@ -21,6 +43,8 @@ pub struct Seen {
     pub method: String,
     /// Path and query, or `*`.
     pub target: String,
+    /// What its target names besides, as it does on HTTP/2.
+    pub authority: String,
     pub headers: HeaderMap,
     pub body: Bytes,
     pub trailers: Option<HeaderMap>,
@@ -38,6 +62,7 @@ pub struct HttpApp {
     /// Where it listens.
     pub addr: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
+    begun: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
@@ -52,10 +77,13 @@ impl HttpApp {
         answer: impl Fn(&Seen) -> Response<Full<Bytes>> + Send + Sync + 'static,
     ) -> Self {
         let (seen, answer) = (Arc::new(Mutex::new(Vec::new())), Arc::new(answer));
-        let remembered = Arc::clone(&seen);
+        let (remembered, begun) = (Arc::clone(&seen), Arc::new(AtomicU64::new(0)));
+        let counted = Arc::clone(&begun);
         let (addr, task) = serve(move |socket| {
             let (seen, answer) = (Arc::clone(&remembered), Arc::clone(&answer));
+            let counted = Arc::clone(&counted);
             let service = service_fn(move |request: Request<Incoming>| {
+                counted.fetch_add(1, Ordering::Relaxed);
                 let (seen, answer) = (Arc::clone(&seen), Arc::clone(&answer));
                 async move {
                     let request = whole(request).await?;
@@ -72,7 +100,12 @@ impl HttpApp {
             }
         })
         .await;
-        HttpApp { addr, seen, task }
+        HttpApp {
+            addr,
+            seen,
+            begun,
+            task,
+        }
     }
 
     /// Answers as told, from the first byte of the request on: the answer is written as the test writes it. Remembers nothing.
@@ -93,7 +126,7 @@ impl HttpApp {
             async move {
                 // A connection that a test cuts is no mistake of the app.
                 let _ = server()
-                    .serve_connection(TokioIo::new(socket), service)
+                    .serve_connection_with_upgrades(TokioIo::new(socket), service)
                     .await;
             }
         })
@@ -101,8 +134,14 @@ impl HttpApp {
         HttpApp {
             addr,
             seen: Arc::default(),
+            begun: Arc::default(),
             task,
         }
+    }
+
+    /// How many requests came to it, also such as broke off; of [`HttpApp::serving`] nothing is known.
+    pub fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
     }
 
     /// Everything that reached it whole, oldest first.
@@ -118,10 +157,13 @@ impl Drop for HttpApp {
 }
 
 /// Takes larger heads than any sidecar lets through.
-fn server() -> auto::Builder<TokioExecutor> {
+pub(super) fn server() -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
     server.http1().max_headers(1024);
-    server.http2().max_header_list_size(1 << 20);
+    server
+        .http2()
+        .max_header_list_size(1 << 20)
+        .enable_connect_protocol();
     server
 }
 
@@ -135,6 +177,11 @@ async fn whole(request: Request<Incoming>) -> Result<Seen, hyper::Error> {
             .uri
             .path_and_query()
             .map_or("*", |target| target.as_str())
+            .to_owned(),
+        authority: head
+            .uri
+            .authority()
+            .map_or("", |authority| authority.as_str())
             .to_owned(),
         headers: head.headers,
         trailers: body.trailers().cloned(),

@@ -5,9 +5,10 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -59,6 +60,34 @@ impl Client<TcpStream> {
             stream: BufReader::new(socket.unwrap_or_else(|e| panic!("{addr}: {e}"))),
         }
     }
+
+    /// The other way round: an app's end of the next connection that comes to it.
+    pub async fn accept(app: &TcpListener) -> Self {
+        let (socket, _) = within("a connection at the app", app.accept())
+            .await
+            .expect("a listener of a test accepts");
+        Client {
+            stream: BufReader::new(socket),
+        }
+    }
+}
+
+/// Where an app listens whose every byte the test sends.
+pub async fn listen() -> (TcpListener, SocketAddr) {
+    let app = TcpListener::bind("127.0.0.1:0").await;
+    let app = app.expect("loopback has a free port");
+    let at = app.local_addr().expect("a bound socket has an address");
+    (app, at)
+}
+
+impl Client<UnixStream> {
+    /// Connects in clear text to a unix socket.
+    pub async fn connect_unix(path: &Path) -> Self {
+        let socket = within("connecting", UnixStream::connect(path)).await;
+        Client {
+            stream: BufReader::new(socket.unwrap_or_else(|e| panic!("{}: {e}", path.display()))),
+        }
+    }
 }
 
 impl Client<TlsStream<TcpStream>> {
@@ -100,6 +129,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let mut line = String::new();
         within("a line", self.stream.read_line(&mut line)).await?;
         Ok(line)
+    }
+
+    /// Reads a head as it came, to its empty line.
+    pub async fn raw_head(&mut self) -> io::Result<String> {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            match self.line().await?.as_str() {
+                "" => return Err(io::ErrorKind::UnexpectedEof.into()),
+                line => head.push_str(line),
+            }
+        }
+        Ok(head)
     }
 
     /// Reads exactly `n` bytes.

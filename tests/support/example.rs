@@ -216,7 +216,7 @@ fn free_ports(texts: &BTreeMap<String, String>) -> BTreeMap<u16, u16> {
 }
 
 /// Below those that the kernel gives out by itself, so that nobody who asks for port 0 gets it before it is used.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let own = u16::try_from(std::process::id() % 100).expect("it is small") * 120;
     loop {

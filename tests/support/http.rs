@@ -12,6 +12,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
@@ -83,7 +84,14 @@ impl Body for Flow {
 
 /// An HTTP/2 client in clear text, with prior knowledge.
 pub async fn h2(at: SocketAddr) -> http2::SendRequest<Flow> {
-    let socket = TcpStream::connect(at).await.expect("it accepts");
+    h2_over(TcpStream::connect(at).await.expect("it accepts")).await
+}
+
+/// The same over a socket of one's own.
+pub async fn h2_over<S>(socket: S) -> http2::SendRequest<Flow>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.max_header_list_size(1 << 20);
     let (sender, connection) = builder
@@ -98,7 +106,7 @@ pub async fn h2(at: SocketAddr) -> http2::SendRequest<Flow> {
 pub async fn h1(at: SocketAddr) -> http1::SendRequest<Flow> {
     let socket = TcpStream::connect(at).await.expect("it accepts");
     let mut builder = http1::Builder::new();
-    builder.max_headers(1024);
+    builder.max_headers(1024).max_header_size(1 << 20);
     let (sender, connection) = builder
         .handshake(TokioIo::new(socket))
         .await

@@ -1,11 +1,13 @@
 //! The pair of sidecars between `storefront`, who calls, and `orders`, who is called.
 
+use super::client::Client;
 use super::http::{Flow, as_h1, h1, h2};
 use super::mesh::{Domain, Member, allow_all};
 use super::sidecar::Sidecar;
 use hyper::body::Incoming;
 use hyper::{Request, Response, Version};
 use std::net::SocketAddr;
+use tokio::net::{TcpListener, TcpStream};
 
 /// `storefront`'s sidecar listens on `http` (by host), `bound` (all to orders) and `db` (TCP); that of `orders` on `web` and
 /// `db`. One host, `orders`, one service for each protocol.
@@ -55,6 +57,22 @@ impl Pair {
             _ => h1(at).await.send_request(as_h1(request)).await,
         };
         answer.unwrap_or_else(|error| panic!("{version:?}: {error}"))
+    }
+
+    /// Sends what a client asks, byte for byte, to an app that is this test: the client's end, and the app's with the head read.
+    pub async fn asked(
+        &self,
+        app: &TcpListener,
+        ask: &str,
+    ) -> (Client<TcpStream>, Client<TcpStream>) {
+        let mut client = Client::connect(self.calling.at("http")).await;
+        client
+            .send(ask.as_bytes())
+            .await
+            .expect("the sidecar reads");
+        let mut served = Client::accept(app).await;
+        served.raw_head().await.expect("the app is asked");
+        (client, served)
     }
 
     pub fn around_with(web: SocketAddr, db: SocketAddr, otherwise: Otherwise<'_>) -> Self {

@@ -3,6 +3,7 @@
 use super::PATIENCE;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -20,6 +21,15 @@ pub fn countersign() -> Command {
         command.env_remove(variable);
     }
     command
+}
+
+/// A command of the Python environment that `.ci/parts` makes beside what cargo builds.
+pub fn part(name: &str) -> Command {
+    let target = Path::new(env!("CARGO_BIN_EXE_countersign"))
+        .ancestors()
+        .nth(2)
+        .expect("cargo builds into a folder of its own");
+    Command::new(target.join("parts/venv/bin").join(name))
 }
 
 /// How a verb ended that runs to its end by itself.
@@ -88,6 +98,11 @@ impl Process {
     /// Asks it to end (SIGTERM).
     pub fn ask_to_end(&self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it still runs");
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it still runs");
     }
 
     /// Ends it where it stands (SIGKILL).

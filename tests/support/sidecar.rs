@@ -120,7 +120,7 @@ impl Sidecar {
     }
 }
 
-pub(super) fn listening(line: &str) -> Option<(String, SocketAddr)> {
+pub fn listening(line: &str) -> Option<(String, SocketAddr)> {
     let is = text(line, "message")?.starts_with("listening on ");
     is.then_some((
         text(line, "listener")?,

@@ -5,8 +5,11 @@ use super::client::Client;
 use super::http::{Flow, as_h1, frame, get, h1, h2, request, whole};
 use super::until;
 use http_body_util::BodyExt;
-use hyper::Response;
+use http_body_util::combinators::MapErr;
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
@@ -33,7 +36,7 @@ impl Apps {
             let xfcc = request.headers().get("x-forwarded-client-cert");
             let xfcc = xfcc.and_then(|xfcc| xfcc.to_str().ok()).unwrap_or_default();
             locked(&told).insert(xfcc.to_owned());
-            async { Response::new(request.into_body().map_err(io::Error::other)) }
+            async { answer(request) }
         });
         Apps {
             web: web.await,
@@ -46,6 +49,32 @@ impl Apps {
     pub fn certificates(&self) -> usize {
         locked(&self.callers).len()
     }
+}
+
+type Echoed = MapErr<Incoming, fn(hyper::Error) -> io::Error>;
+
+/// The request's own body; where another protocol is asked for, that, and its bytes given back.
+fn answer(mut request: Request<Incoming>) -> Response<Echoed> {
+    let asks = request.headers().get(UPGRADE).cloned();
+    let upgrading = asks.is_some().then(|| hyper::upgrade::on(&mut request));
+    let body: Echoed = request.into_body().map_err(io::Error::other);
+    let mut answer = Response::new(body);
+    if let (Some(asked), Some(upgrading)) = (asks, upgrading) {
+        *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        answer.headers_mut().insert(UPGRADE, asked);
+        answer
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        tokio::spawn(async move {
+            let Ok(upgraded) = upgrading.await else {
+                return;
+            };
+            let (mut from, mut to) = tokio::io::split(TokioIo::new(upgraded));
+            // One that a test cuts is no mistake of the app.
+            let _ = tokio::io::copy(&mut from, &mut to).await;
+        });
+    }
+    answer
 }
 
 /// A failure: what, and when.

@@ -19,15 +19,7 @@ usage: ca issuance [ROUNDS [ISSUANCES [IN_FLIGHT]]]   processor time of an issua
 The record is made below the temporary folder (TMPDIR): its disk is the one that is measured.";
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failed) => {
-            eprintln!("ca: {failed}");
-            ExitCode::FAILURE
-        }
-    }
+    countersign_bench::command::run("ca", run)
 }
 
 fn run(arguments: &[&str]) -> Result<(), Failed> {

@@ -85,7 +85,7 @@ async fn look<L: Ledger>(
     if !["/list", "/show", "/status", "/bundle"].contains(&path) {
         return Err(Refused::Path);
     }
-    if request.method() == Method::POST {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Err(Refused::Method { wanted: "GET" });
     }
     let (query, now) = (request.uri().query(), server.now());

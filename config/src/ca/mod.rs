@@ -8,11 +8,11 @@ pub use limits::Limits;
 pub use ports::SOCKET_DEFAULT;
 
 use crate::describe::Element;
-use crate::form::{As, Duration as Span, File, Listen, Map, Noun, object};
+use crate::form::{As, Duration as Span, File, ListenTcp, Map, Noun, object};
 use crate::key::{Key, not_yet};
 use crate::listener::{Listener, addresses_differ};
 use crate::notes::{Read, text_of};
-use crate::probes::{self, Health};
+use crate::probes::Health;
 use crate::read::{Value, document};
 use crate::{Address, Findings, TrustDomain};
 use leaf::Leaf;
@@ -69,7 +69,7 @@ const DIR: Key<File> = Key::new(
     "Where keys and state lie: a folder of mode 0700 with one owner at a time.",
 )
 .example("/var/lib/countersign-ca");
-const LISTEN: Key<As<Listen>> = Key::new(
+const LISTEN: Key<As<ListenTcp>> = Key::new(
     "listen",
     "Where workloads ask for certificates, over TLS; port 0 takes a free one.",
 )
@@ -96,7 +96,7 @@ const LIMITS: Key<Map<Limits>> = Key::new(
 )
 .default("{}", "");
 const METRICS: Key<Map<Metrics>> = Key::new("metrics", "Metrics for Prometheus.").default("{}", "");
-const HEALTH: Key<Map<Health>> =
+const HEALTH: Key<Map<Health<ListenTcp>>> =
     Key::new("health", "Probes for whoever runs this CA.").default("{}", "");
 
 impl Noun for Ca {
@@ -178,7 +178,7 @@ impl Noun for Ca {
             GRACE_RENEWAL.show(&self.grace_renewal),
             LIMITS.show(&self.limits),
             METRICS.show(&Metrics(self.metrics.clone())),
-            HEALTH.show(&Health(self.health.clone())),
+            HEALTH.show(&Health::at(self.health.clone())),
         ])
     }
 }
@@ -191,6 +191,6 @@ fn listeners<'d>(root: &Value<'d>) -> Vec<Listener<'d>> {
         address,
     });
     let metrics = Listener::of_section(root, "metrics", &METRICS_LISTEN);
-    let health = Listener::of_section(root, "health", &probes::LISTEN);
+    let health = Listener::of_section(root, "health", &Health::<ListenTcp>::LISTEN);
     own.into_iter().chain(metrics).chain(health).collect()
 }

@@ -2,7 +2,7 @@
 
 use crate::Address;
 use crate::describe::Element;
-use crate::form::{As, File, Listen, Noun, object};
+use crate::form::{As, File, ListenTcp, Noun, object};
 use crate::key::Key;
 use crate::notes::Read;
 use crate::read::Value;
@@ -44,7 +44,7 @@ impl Noun for Admin {
 /// Where `/metrics` is served.
 pub(super) struct Metrics(pub(super) Address);
 
-pub(super) const METRICS_LISTEN: Key<As<Listen>> = Key::new(
+pub(super) const METRICS_LISTEN: Key<As<ListenTcp>> = Key::new(
     "listen",
     "Where `/metrics` is served, plain.",
 )

@@ -14,7 +14,7 @@ mod host;
 pub use host::HostPattern;
 pub use path::PathPattern;
 pub use pattern::{IdPattern, Segment, SegmentPattern};
-pub use spiffe_id::SpiffeId;
+pub use spiffe_id::{PLAINTEXT, SpiffeId};
 pub use trust_domain::TrustDomain;
 
 /// Why a name is not one: what was wrong and, where it is one character, its byte offset.

@@ -19,6 +19,14 @@ pub struct SegmentPattern {
     below: bool,
 }
 
+/// What of a pattern and the start of a path agrees.
+enum Met {
+    /// All segments of the pattern; `ends`: the start has no more either.
+    Matched { ends: bool },
+    /// All segments of the start, and the pattern has more.
+    Longer,
+}
+
 impl SegmentPattern {
     /// Assembles a pattern whose parts were checked by the grammar of what it stands in.
     pub(super) fn new(text: &str, segments: Vec<Segment>, below: bool) -> Self {
@@ -59,6 +67,34 @@ impl SegmentPattern {
         }
         // Past the last segment stands the end, or what `/**` takes. Anything else is a longer segment or path.
         rest.is_empty() && !self.segments.is_empty() || self.below && rest.first() == Some(&b'/')
+    }
+    /// Whether it matches `start` and everything below it: whatever may follow the segments of `start`, which is empty or an
+    /// absolute path without a last `/`. Does not allocate.
+    pub fn matches_all_under(&self, start: &str) -> bool {
+        self.below && matches!(self.meeting(start), Some(Met::Matched { .. }))
+    }
+    /// Whether it matches `start` or anything below it. Does not allocate.
+    pub fn matches_any_under(&self, start: &str) -> bool {
+        match self.meeting(start) {
+            None => false,
+            Some(Met::Longer) => true,
+            Some(Met::Matched { ends }) => ends || self.below,
+        }
+    }
+    fn meeting(&self, start: &str) -> Option<Met> {
+        let mut rest = start.strip_prefix('/').map(|start| start.split('/'));
+        for segment in self.segments.iter() {
+            let Some(next) = rest.as_mut().and_then(Iterator::next) else {
+                return Some(Met::Longer);
+            };
+            match segment {
+                Segment::Exact(text) if **text == *next => {}
+                Segment::Any(_) if !next.is_empty() => {}
+                Segment::Exact(_) | Segment::Any(_) => return None,
+            }
+        }
+        let ends = rest.as_mut().and_then(Iterator::next).is_none();
+        Some(Met::Matched { ends })
     }
     /// As written.
     pub fn as_str(&self) -> &str {
@@ -202,6 +238,33 @@ mod tests {
             missed.is_empty() && caught.is_empty(),
             "{pattern} missed {missed:?} and caught {caught:?}"
         );
+    }
+
+    #[test]
+    fn a_pattern_matches_all_or_any_of_what_begins_so() {
+        for (pattern, start, all, any) in [
+            ("/**", "", true, true),
+            ("/**", "/x", true, true),
+            ("/x/**", "/x", true, true),
+            ("/x/**", "/x/y", true, true),
+            ("/{a}/**", "/x/y", true, true),
+            ("/x/**", "", false, true),
+            ("/x/y/**", "/x", false, true),
+            ("/x/**", "/xy", false, false),
+            ("/x/**", "/y", false, false),
+            ("/x/y", "/x", false, true),
+            ("/x/y", "/x/y", false, true),
+            ("/x/y", "/x/y/z", false, false),
+            ("/x/", "/x", false, true),
+            ("/x/", "/x/y", false, false),
+            ("/{a}", "", false, true),
+            ("/", "", false, true),
+            ("/", "/x", false, false),
+        ] {
+            let read = SegmentPattern::read(pattern, 0, |_, segment| Ok(segment.into())).unwrap();
+            let seen = (read.matches_all_under(start), read.matches_any_under(start));
+            assert_eq!(seen, (all, any), "{pattern} and what begins with {start}");
+        }
     }
 
     #[test]

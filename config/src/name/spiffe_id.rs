@@ -46,6 +46,20 @@ impl SpiffeId {
     }
 }
 
+/// Whom policy takes a caller in clear text for, where one is heard (`mode: permissive`). Nobody proves to be this: no trust domain
+/// of a configuration ends in `.invalid` (RFC 6761 §6.4: there is no such name).
+pub const PLAINTEXT: &str = "spiffe://plaintext.invalid/anyone";
+
+impl SpiffeId {
+    /// [`PLAINTEXT`] as an ID.
+    pub fn plaintext() -> Self {
+        Self {
+            text: PLAINTEXT.into(),
+            path_at: "spiffe://plaintext.invalid".len(),
+        }
+    }
+}
+
 impl std::fmt::Display for SpiffeId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.text)

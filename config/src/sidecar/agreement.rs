@@ -3,10 +3,10 @@
 //! In: the tree, not the values read from it, so that a mistake in one key hides none in another. Out: findings, each at
 //! the place that a person would change.
 
-use super::{identity, inbound, outbound, ports, service};
-use crate::form::As;
+use super::{identity, inbound, outbound, ports, service, tls};
+use crate::form::{As, Listen, Reach};
 use crate::listener::{Listener, addresses_differ};
-use crate::probes;
+use crate::probes::Health;
 use crate::read::Value;
 use crate::{Address, HostPattern, TrustDomain};
 use std::collections::HashMap;
@@ -18,6 +18,7 @@ pub(super) fn check(root: &Value<'_>) {
     let listeners = listeners(root);
     addresses_differ(&listeners);
     apps_are_not_ourselves(root, &listeners);
+    endpoints_are_not_ourselves(root);
     bound_services_exist(root);
     inbound_has_policy(root);
     federated_differ(root);
@@ -107,10 +108,19 @@ fn listeners<'d>(root: &Value<'d>) -> Vec<Listener<'d>> {
     for (section, key) in [
         ("admin", &ports::ADMIN_LISTEN),
         ("metrics", &ports::METRICS_LISTEN),
-        ("health", &probes::LISTEN),
+        ("health", &Health::<Listen>::LISTEN),
     ] {
         all.extend(Listener::of_section(root, section, key));
     }
+    let admin = root.get("admin");
+    let socket = admin.as_ref().and_then(|admin| admin.get("socket"));
+    let path = admin.as_ref().and_then(|admin| admin.peek(&ports::SOCKET));
+    all.extend(socket.zip(path).map(|(value, path)| Listener {
+        written: true,
+        at: "admin.socket".to_owned(),
+        address: Address::Unix(path),
+        value,
+    }));
     all
 }
 
@@ -127,6 +137,26 @@ fn apps_are_not_ourselves(root: &Value<'_>, listeners: &[Listener<'_>]) {
             value.note(
                 format!("`{app}` is where {} listens", listener.at),
                 "name the address of the app: this would call ourselves",
+            );
+        }
+    }
+}
+
+/// Of a unix socket it is certain that it is our own; where a name or a port leads, only dialling tells.
+fn endpoints_are_not_ourselves(root: &Value<'_>) {
+    let outbound = root.each("outbound");
+    let sockets: Vec<_> = outbound
+        .iter()
+        .filter_map(|item| Some((item.peek(&outbound::LISTEN)?, &item.at)))
+        .filter(|(address, _)| matches!(address, Address::Unix(_)))
+        .collect();
+    let services = root.each("services");
+    for value in services.iter().flat_map(|item| item.each("endpoints")) {
+        let address = value.quietly::<As<Reach>>();
+        if let Some((address, at)) = sockets.iter().find(|(it, _)| Some(it) == address.as_ref()) {
+            value.note(
+                format!("`{address}` is where {at} listens"),
+                "name the address of the service: this would call ourselves",
             );
         }
     }
@@ -209,7 +239,7 @@ fn identities_are_believed(root: &Value<'_>) {
         }
     }
     for item in root.each("services") {
-        let (Some(id), Some(value)) = (item.peek(&service::IDENTITY), item.get("identity")) else {
+        let (Some(id), Some(value)) = (item.peek(&tls::IDENTITY), item.get("identity")) else {
             continue;
         };
         if !believed.iter().any(|domain| id.is_in(domain)) {

@@ -3,11 +3,14 @@
 mod protocol;
 
 mod source;
+mod tls;
 
+mod dns;
 mod identity;
 mod inbound;
 mod limits;
 mod ports;
+mod retries;
 mod service;
 mod telemetry;
 
@@ -15,18 +18,21 @@ mod outbound;
 
 mod agreement;
 
+pub use dns::Dns;
 pub use identity::{Federated, Identity};
-pub use inbound::Inbound;
-pub use limits::Limits;
-pub use outbound::Outbound;
+pub use inbound::{Inbound, Mode, Paths};
+pub use limits::{Limits, PerIdentity};
+pub use outbound::{Outbound, Unknown};
 pub use ports::Admin;
 pub use protocol::Protocol;
+pub use retries::{On, Retries};
 pub use service::Service;
 pub use source::{Ca, Files, FirstContact, Source, State, WorkloadApi};
 pub use telemetry::{LogTarget, Telemetry};
+pub use tls::Tls;
 
 use crate::describe::Element;
-use crate::form::{File, List, Map, Noun, object};
+use crate::form::{File, List, Listen, Map, Noun, object};
 use crate::key::{Key, not_yet};
 use crate::notes::{Read, text_of};
 use crate::probes::Health;
@@ -50,6 +56,8 @@ pub struct Sidecar {
     pub services: Vec<Service>,
     /// The policy's file; always there when there is an inbound listener.
     pub policy: Option<PathBuf>,
+    /// Whom names are asked of.
+    pub dns: Dns,
     /// Bounds.
     pub limits: Limits,
     /// The admin pages and socket.
@@ -104,6 +112,8 @@ const POLICY: Key<Map<PolicyFile>> = Key::new(
 )
 .optional()
 .typical();
+const DNS: Key<Map<Dns>> =
+    Key::new("dns", "Whom the names of endpoints are asked of.").default("{}", "");
 const LIMITS: Key<Map<Limits>> = Key::new(
     "limits",
     "Bounds on what a stranger or a slow peer can cost.",
@@ -112,7 +122,7 @@ const LIMITS: Key<Map<Limits>> = Key::new(
 const ADMIN: Key<Map<Admin>> =
     Key::new("admin", "Pages and a socket to look into this sidecar.").default("{}", "");
 const METRICS: Key<Map<Metrics>> = Key::new("metrics", "Metrics for Prometheus.").default("{}", "");
-const HEALTH: Key<Map<Health>> =
+const HEALTH: Key<Map<Health<Listen>>> =
     Key::new("health", "Probes for whoever runs this sidecar.").default("{}", "");
 const TELEMETRY: Key<Map<Telemetry>> =
     Key::new("telemetry", "What is reported, and where to.").default("{}", "");
@@ -129,6 +139,7 @@ impl Noun for Sidecar {
             OUTBOUND.about,
             SERVICES.about,
             POLICY.about,
+            DNS.about,
             LIMITS.about,
             ADMIN.about,
             METRICS.about,
@@ -150,6 +161,7 @@ impl Noun for Sidecar {
             fields.maybe(&SERVICES),
             fields.maybe(&POLICY),
         );
+        let dns = fields.take(&DNS);
         let (limits, telemetry) = (fields.take(&LIMITS), fields.take(&TELEMETRY));
         let (admin, metrics, health) = (
             fields.take(&ADMIN),
@@ -171,6 +183,7 @@ impl Noun for Sidecar {
             outbound,
             services,
             policy: policy?.map(|policy| policy.0),
+            dns: dns?,
             limits: limits?,
             admin: admin?,
             metrics: metrics?.0,
@@ -204,10 +217,11 @@ impl Noun for Sidecar {
                 .map(|file| POLICY.show(&PolicyFile(file.clone()))),
         );
         pairs.extend([
+            DNS.show(&self.dns),
             LIMITS.show(&self.limits),
             ADMIN.show(&self.admin),
             METRICS.show(&Metrics(self.metrics.clone())),
-            HEALTH.show(&Health(self.health.clone())),
+            HEALTH.show(&Health::at(self.health.clone())),
             TELEMETRY.show(&self.telemetry),
         ]);
         object(pairs)

@@ -20,13 +20,13 @@ pub struct Admin {
 
 pub(super) const ADMIN_LISTEN: Key<As<Listen>> = Key::new(
     "listen",
-    "Read-only pages; loopback only, port 0 takes a free one.",
+    "Read-only pages; loopback or a unix socket only, port 0 takes a free one.",
 )
 .default(
     "\"127.0.0.1:15000\"",
     "they tell the whole configuration, which is nobody's business but this machine's",
 );
-const SOCKET: Key<File> = Key::new(
+pub(super) const SOCKET: Key<File> = Key::new(
     "socket",
     "A unix socket (0600) for what changes something. Without it there is none: two sidecars on one machine must not meet at \
      a path that neither chose.",
@@ -48,7 +48,7 @@ impl Noun for Admin {
         if let (Ok(address), Some(written)) = (&listen, value.get("listen"))
             && !address.is_loopback()
         {
-            let help = "wanted a loopback address such as `127.0.0.1:15000`: these pages tell the whole configuration";
+            let help = "wanted a loopback address such as `127.0.0.1:15000`, or a unix socket: these pages tell the whole configuration";
             listen = Err(written.note(format!("`{address}` is not loopback"), help));
         }
         Ok(Self {

@@ -1,4 +1,4 @@
-//! What a listener speaks, and settings that have only one value so far.
+//! What a listener speaks.
 
 use crate::describe::Word;
 use crate::form::OneOf;
@@ -38,30 +38,5 @@ impl OneOf for Protocol {
             Protocol::Http => "http",
             Protocol::Tcp => "tcp",
         }
-    }
-}
-
-/// A setting whose first word is all that is built: reading it yields nothing but the certainty that it stands there.
-pub(super) trait Settled {
-    const WORDS: &'static [Word];
-}
-
-/// [`Settled`], as a choice.
-pub(super) struct Only<S>(std::marker::PhantomData<S>);
-
-impl<S: Settled> OneOf for Only<S> {
-    type Value = ();
-    const WORDS: &'static [Word] = S::WORDS;
-    fn means(word: &str) -> Option<()> {
-        S::WORDS
-            .iter()
-            .any(|known| known.built && known.text == word)
-            .then_some(())
-    }
-    fn word((): &()) -> &'static str {
-        S::WORDS
-            .iter()
-            .find(|word| word.built)
-            .map_or("", |word| word.text)
     }
 }

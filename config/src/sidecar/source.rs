@@ -3,7 +3,7 @@
 //! Secrets are never written into the document, only where they lie; one that is, is not repeated in its finding.
 
 use crate::describe::{About, Element, Shape};
-use crate::form::{As, File, Map, Noun, Reach, Text, check_path, object, path_text};
+use crate::form::{As, File, Map, Noun, ReachTcp, Text, check_path, object, path_text};
 use crate::key::{Form, Key, not_yet};
 use crate::notes::Read;
 use crate::read::Value;
@@ -120,7 +120,8 @@ impl Noun for Files {
     }
 }
 
-const ADDRESS: Key<As<Reach>> = Key::new("address", "Where the CA listens.").example("\"ca:8443\"");
+const ADDRESS: Key<As<ReachTcp>> =
+    Key::new("address", "Where the CA listens.").example("\"ca:8443\"");
 const FIRST_BUNDLE: Key<File> = Key::new(
     "bundle",
     "The CA's roots as it printed them, PEM: what is trusted at the first contact. Later roots come signed by these.",

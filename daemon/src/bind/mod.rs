@@ -6,9 +6,18 @@
 
 mod owner;
 
+mod exposed;
+
 mod error;
 
+mod file;
+
+mod gate;
+
 pub use error::BindError;
+pub use exposed::{Exposed, exposed};
+pub use file::SocketFile;
+pub use gate::{Gate, Reservation};
 pub use owner::Owner;
 
 use config::Address;

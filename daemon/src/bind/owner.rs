@@ -16,7 +16,7 @@ pub struct Owner {
 }
 
 /// The state LISTEN in `/proc/net/tcp`.
-const LISTEN: &str = "0A";
+pub(super) const LISTEN: &str = "0A";
 
 /// The process that listens where this address would.
 pub(super) fn of_port(address: SocketAddr) -> Option<Owner> {
@@ -26,10 +26,14 @@ pub(super) fn of_port(address: SocketAddr) -> Option<Owner> {
             let text = fs::read_to_string(table).ok()?;
             text.lines().skip(1).find_map(|row| listening(row, address))
         })?;
-    let wanted = format!("socket:[{inode}]");
+    holder(inode)
+}
+
+/// The process that has the socket of this inode open.
+pub(super) fn holder(inode: u64) -> Option<Owner> {
     fs::read_dir("/proc").ok()?.flatten().find_map(|process| {
         let pid: u32 = process.file_name().to_str()?.parse().ok()?;
-        holds(&process.path(), &wanted).then(|| Owner {
+        holds(&process.path(), inode).then(|| Owner {
             name: name(&process.path()),
             pid,
         })
@@ -49,7 +53,7 @@ fn listening(row: &str, address: SocketAddr) -> Option<u64> {
 }
 
 /// An address of the table: 32-bit words in hex, each in the machine's byte order.
-fn host_address(hex: &str) -> Option<IpAddr> {
+pub(super) fn host_address(hex: &str) -> Option<IpAddr> {
     let words: Option<Vec<[u8; 4]>> = (0..hex.len() / 8)
         .map(|word| {
             Some(
@@ -69,13 +73,15 @@ fn host_address(hex: &str) -> Option<IpAddr> {
     }
 }
 
-/// Whether a process has this file open; of other users' processes that cannot be seen.
-fn holds(process: &Path, wanted: &str) -> bool {
+/// Whether a process has this socket open; of other users' processes that cannot be seen.
+pub(super) fn holds(process: &Path, inode: u64) -> bool {
+    let wanted = format!("socket:[{inode}]");
     let Ok(open) = fs::read_dir(process.join("fd")) else {
         return false;
     };
-    open.flatten()
-        .any(|file| fs::read_link(file.path()).is_ok_and(|link| link.as_os_str() == wanted))
+    open.flatten().any(|file| {
+        fs::read_link(file.path()).is_ok_and(|link| link.as_os_str() == wanted.as_str())
+    })
 }
 
 fn name(process: &Path) -> String {

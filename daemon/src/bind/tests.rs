@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 use super::*;
+use crate::accept::Incoming;
+use crate::socket::Peer;
 
 fn tcp(host: &str, port: u16) -> Address {
     Address::Tcp {
@@ -93,6 +95,60 @@ async fn a_socket_file_that_nobody_listens_on_is_replaced() {
     let (dialled, accepted) =
         tokio::join!(tokio::net::UnixStream::connect(&path), listener.accept());
     assert!(dialled.is_ok() && accepted.is_ok());
+}
+
+#[tokio::test]
+async fn a_gate_is_a_port_or_a_socket_and_knows_who_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("in.sock");
+    let gate = Gate::listen(&Address::Unix(path.clone())).await.unwrap();
+    assert_eq!(gate.to_string(), format!("unix:{}", path.display()));
+    assert_eq!(gate.local_addr(), None);
+
+    let (dialled, accepted) = tokio::join!(tokio::net::UnixStream::connect(&path), gate.next());
+    let (dialled, (_near, peer)) = (dialled.unwrap(), accepted.unwrap());
+    let (uid, pid) = (rustix::process::geteuid().as_raw(), std::process::id());
+    let pid = i32::try_from(pid).ok();
+    assert_eq!(peer, Peer::Unix { uid, pid });
+    drop((dialled, gate));
+    assert!(!path.exists(), "the file goes with its gate");
+
+    let gate = Gate::listen(&tcp("127.0.0.1", 0)).await.unwrap();
+    let at = gate.local_addr().unwrap();
+    let (dialled, accepted) = tokio::join!(TcpStream::connect(at), gate.next());
+    let from = dialled.unwrap().local_addr().unwrap();
+    assert_eq!(accepted.unwrap().1, Peer::Tcp(from));
+}
+
+#[tokio::test]
+async fn a_socket_file_that_another_replaced_is_left_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("in.sock");
+    let first = SocketFile::listen(&path, 0o600).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let second = SocketFile::listen(&path, 0o600).unwrap();
+
+    drop(first);
+
+    assert!(path.exists());
+    drop(second);
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_reserved_socket_has_no_file_until_somebody_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("in.sock");
+    let reserved = Reservation::take(&Address::Unix(path.clone())).await;
+    let reserved = reserved.unwrap();
+    assert!(!path.exists());
+
+    let gate = reserved.listen().unwrap();
+
+    tokio::net::UnixStream::connect(&path).await.unwrap();
+    let taken = Reservation::take(&Address::Unix(path.clone())).await;
+    assert_eq!(taken.unwrap_err().reason(), "address_taken");
+    drop(gate);
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! TLS as Countersign speaks it, in the only module that knows rustls' builders.
 //!
 //! In: an SVID and a verifier. Out: templates of a server's and a client's configuration. TLS 1.3 only, hybrid
-//! post-quantum key exchange first, client certificates mandatory, the provider passed in and never installed.
+//! post-quantum key exchange first, client certificates mandatory, the provider passed in and never installed. What is
+//! otherwise with servers outside the mesh stands in [`outside`].
 //!
 //! 1. No session is ever resumed: servers send no tickets and keep no sessions, clients keep none. On resumption rustls asks
 //!    neither verifier, so a resumed session would outlive expiry, revocation and a changed bundle. A full handshake costs
@@ -11,10 +12,12 @@
 //! 4. A refusal travels inside the error with its own reason; [`refusal`] takes it out again.
 
 mod refusal;
+mod outside;
 mod unproven;
 mod verifier;
 
-pub use refusal::{handshake_reason, refusal};
+pub use outside::{OUTSIDE_ROOTS_MAX, Outside, OutsideError};
+pub use refusal::{handshake_reason, is_disbelieved, refusal};
 pub(crate) use unproven::Unproven;
 
 use crate::{Svid, Verifier};

@@ -43,6 +43,13 @@ pub fn refusal(error: &Error) -> Option<Refused> {
             })
         }
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => Some(Refused::UnknownIssuer),
+        Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+            expected,
+            presented,
+        }) => Some(Refused::WrongName {
+            expected: expected.to_str().into_owned(),
+            found: presented.clone(),
+        }),
         // The signature over the handshake, by which the peer proves that the key is its own.
         Error::InvalidCertificate(CertificateError::BadSignature) => Some(Refused::BadSignature),
         Error::InvalidCertificate(CertificateError::Other(other)) => {
@@ -50,6 +57,29 @@ pub fn refusal(error: &Error) -> Option<Refused> {
         }
         _ => None,
     }
+}
+
+/// Whether the peer said, by an alert that it sends only while it shakes hands (RFC 8446 §6.2), that it does not believe who we
+/// are. With TLS 1.3 a client hears that in place of its server's first word.
+pub fn is_disbelieved(error: &io::Error) -> bool {
+    let tls = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<Error>());
+    matches!(
+        tls,
+        Some(Error::AlertReceived(
+            AlertDescription::AccessDenied
+                | AlertDescription::BadCertificate
+                | AlertDescription::CertificateExpired
+                | AlertDescription::CertificateRequired
+                | AlertDescription::CertificateRevoked
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::DecryptError
+                | AlertDescription::HandshakeFailure
+                | AlertDescription::UnknownCA
+                | AlertDescription::UnsupportedCertificate
+        ))
+    )
 }
 
 /// A label that never changes for every way in which a handshake can end, as tokio-rustls reports it. Never empty: what has

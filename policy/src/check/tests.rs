@@ -222,6 +222,10 @@ fn listeners(named: &[(&str, Protocol)]) -> Vec<Inbound> {
             listen: address.clone(),
             app: address.clone(),
             protocol: *protocol,
+            require_loopback: false,
+            mode: config::sidecar::Mode::Strict,
+            paths: config::sidecar::Paths::Strict,
+            probes: Vec::new(),
         })
         .collect()
 }
@@ -263,12 +267,13 @@ fn known_listeners_show_what_cannot_match() {
 /// What is reported, against all requests of a world small enough to try every one.
 mod brute_force {
     use super::*;
-    use crate::{CallerRules, Canonical, Request, Rules};
+    use crate::{CallerRules, Reading, Request, Rules};
     use config::SpiffeId;
+    use config::sidecar::Paths;
     use proptest::prelude::*;
 
     /// Each list of these holds all values that the documents name, one that they do not, and depths beyond their deepest.
-    fn every_verdict(policy: &Policy) -> Vec<bool> {
+    fn every_verdict(policy: &Policy, paths: Paths) -> Vec<bool> {
         let rules = Arc::new(Rules::compile(policy));
         let segments = ["a", "z"];
         let deeper = |paths: &[String]| -> Vec<String> {
@@ -295,10 +300,23 @@ mod brute_force {
             .chain(slashed)
             .chain(["/".into(), "/b@".into(), "/b%40".into()])
             .collect();
-        let paths: Vec<Option<Canonical<'_>>> = texts
+        let doubtful: Vec<String> = match paths {
+            Paths::Raw => all
+                .iter()
+                .map(|path| format!("{path}/;"))
+                .chain(["//".into()])
+                .collect(),
+            Paths::Strict | Paths::Canonical => Vec::new(),
+        };
+        let paths: Vec<Option<Reading<'_>>> = texts
             .iter()
-            .map(|text| Some(Canonical::of(text.as_bytes()).unwrap()))
+            .map(|text| Some(Reading::of(text.as_bytes(), Paths::Strict).unwrap()))
             .chain([None])
+            .chain(
+                doubtful
+                    .iter()
+                    .map(|text| Some(Reading::of(text.as_bytes(), Paths::Raw).unwrap())),
+            )
             .collect();
         let mut verdicts = Vec::new();
         for id in &ids {
@@ -313,11 +331,7 @@ mod brute_force {
         verdicts
     }
 
-    fn every_authority(
-        asked: &CallerRules,
-        path: Option<&Canonical<'_>>,
-        verdicts: &mut Vec<bool>,
-    ) {
+    fn every_authority(asked: &CallerRules, path: Option<&Reading<'_>>, verdicts: &mut Vec<bool>) {
         for method in ["GET", "PUT", "OTHER"] {
             for (host, port) in [
                 ("h", None),
@@ -404,7 +418,18 @@ mod brute_force {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn what_is_reported_changes_no_verdict_and_what_is_not_does(policy in documents()) {
+        fn what_is_reported_changes_no_verdict_and_what_is_not_does(policy in documents(), raw: bool) {
+            let mut inbound = listeners(&[("web", Protocol::Http), ("other", Protocol::Http)]);
+            inbound.iter_mut().for_each(|listener| listener.paths = Paths::Raw);
+            let paths = match raw {
+                true => Paths::Raw,
+                false => Paths::Strict,
+            };
+            let check = |policy: &Policy| match raw {
+                true => check_for(policy, &inbound),
+                false => check(policy),
+            };
+            let every_verdict = |policy: &Policy| every_verdict(policy, paths);
             let reported: Vec<usize> = check(&policy).iter().map(|warning| warning.line).filter(|line| *line > 0).collect();
             let rest = without(&policy, &reported);
             let verdicts = every_verdict(&rest);

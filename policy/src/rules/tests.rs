@@ -1,8 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 use super::*;
-use crate::Canonical;
+use crate::Reading;
 use crate::written::{clause, rule};
 use config::policy::Policy;
+use config::sidecar::Paths;
 
 mod model;
 
@@ -69,7 +70,7 @@ fn ask(policy: &Policy, caller: &str, listener: &str, request: &str) -> Result<S
     let path = words
         .get(2)
         .filter(|path| **path != "*")
-        .map(|path| Canonical::of(path.as_bytes()).unwrap());
+        .map(|path| Reading::of(path.as_bytes(), Paths::Strict).unwrap());
     let request = match words[..] {
         ["tcp"] => Request::Tcp,
         [method, authority, _] => {

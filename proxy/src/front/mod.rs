@@ -1,66 +1,31 @@
-//! The place between TLS and hyper, on every HTTP/1 connection that a stranger opened.
+//! The place between TLS and hyper, on every connection that a stranger opened: [`Guarded`] for HTTP/1, [`Calm`] for HTTP/2.
 //!
-//! Bytes pass unchanged. What stands here now tells the connection's [`Activity`](crate::activity::Activity) that bytes came,
-//! so that a head that never ends is told from a quiet connection; the HTTP/1 guard, which refuses what hyper would accept,
-//! stands in this same place.
+//! Bytes pass unchanged. [`Guarded`] refuses what hyper would accept, or would refuse without our words; both tell the connection's
+//! [`Activity`](crate::activity::Activity) that bytes came, so that a head that never ends is told from a quiet connection, and
+//! say a last word to a sidecar whose connection is closed while a request may be coming.
 
-use crate::exchange::Facts;
-use std::io::{IoSlice, Result};
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "a whole machine, also where nobody asks all of it"
+)]
+mod http1;
+mod frame;
+mod fields;
+mod frames;
 
-/// A connection under watch.
-pub(crate) struct Guarded<S> {
-    stream: S,
-    facts: Arc<Facts>,
-}
+mod ahead;
+mod last;
+mod calm;
+mod refused;
+mod held;
+mod guarded;
+mod lent;
 
-impl<S> Guarded<S> {
-    /// Puts the guard before a stream.
-    pub(crate) fn new(stream: S, facts: Arc<Facts>) -> Self {
-        Self { stream, facts }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        if buf.filled().len() > before {
-            self.facts.activity.bytes_came();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
+pub(crate) use ahead::Ahead;
+pub(crate) use calm::Calm;
+pub(crate) use frames::{Answers, Blocks, Wrong, too_much_of};
+pub(crate) use guarded::Guarded;
+pub(crate) use held::Held;
+pub(crate) use http1::{Answers as Judge, Asked, Bounds, Fault, Kind, Step};
+pub(crate) use lent::{Back, Lent};

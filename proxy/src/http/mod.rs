@@ -2,6 +2,9 @@
 
 mod observe;
 mod check;
+mod streams;
+mod watchdog;
+mod resting;
 mod serve;
 
 pub(crate) use check::{Check, Checked};

@@ -1,8 +1,10 @@
 //! The outermost layer: every request becomes an [`Exchange`], every refusal an answer.
 
-use crate::answer::{Form, Refusal};
+use crate::answer::{Cause, Form, Refusal};
+use crate::declined::Declined;
 use crate::exchange::{Exchange, Facts};
 use crate::response_body::ResponseBody;
+use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
@@ -10,6 +12,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use telemetry::Direction;
 use tower::{Layer, Service};
 
 /// A request and what will be told of it.
@@ -93,8 +96,25 @@ impl<F: Future<Output = Result<Response<ResponseBody>, Refused>>> Future for Ans
             Ok(response) => return Poll::Ready(Ok(response)),
             Err(refused) => refused,
         };
-        let answer = refusal.answer(*this.form);
+        let is_of_head = matches!(
+            refusal.cause,
+            Cause::HeadTooLarge | Cause::Malformed | Cause::Expectation
+        );
+        if is_of_head && exchange.body_refused().is_none() {
+            exchange.facts().metrics.refused_head(refusal.reason);
+        }
+        let mut answer = refusal.answer(*this.form);
         exchange.refused(&refusal, answer.status().as_u16());
+        if exchange.facts().direction == Direction::Inbound
+            && let Some(declined) = Declined::by(&refusal)
+        {
+            declined.say(answer.headers_mut());
+        }
+        if exchange.is_connect() {
+            // Its caller may have begun to speak to whom it asked for: none of that may be read as a request.
+            let headers = answer.headers_mut();
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         Poll::Ready(Ok(answer.map(|body| ResponseBody::own(body, exchange))))
     }
 }

@@ -4,58 +4,32 @@
 //! when nothing was asked for `idle`, when a head takes longer than `head`, or, after what is in flight, when `stop` says so or
 //! an identity on it has ended. What is then still in flight after `afterExpiry` is cut.
 
-use crate::activity::Watch;
-use crate::clock;
-use crate::exchange::Facts;
-use crate::front::Guarded;
+use super::resting::{Graceful, REST, Resting, Stack};
+use super::streams::Streams;
+use super::watchdog::{LEAVE, Verdict, Watched};
+use crate::abort::Abort;
+use crate::exchange::{ASKED_BACK, Facts};
+use crate::front::{Ahead, Blocks, Bounds as Judged, Calm, Guarded, too_much_of};
+use crate::load::Holding;
 use crate::response_body::ResponseBody;
+use crate::still::Judging;
+use crate::trail;
+use crate::upgrade::Handover;
 use crate::version::Version;
 use config::sidecar::Limits;
 use daemon::drain::Draining;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tower::Service;
-
-/// hyper's view of a stack: a clone per request, which is a few reference counts.
-struct Stack<S>(S);
-
-impl<S: Service<Request<Incoming>> + Clone> hyper::service::Service<Request<Incoming>>
-    for Stack<S>
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-    fn call(&self, request: Request<Incoming>) -> S::Future {
-        // Our layers are always ready: what is full refuses.
-        self.0.clone().call(request)
-    }
-}
-
-/// How a connection is asked to end after what is in flight.
-trait Graceful: Future<Output = hyper::Result<()>> {
-    fn end(self: Pin<&mut Self>);
-}
-
-impl<I, S, B> Graceful for http1::Connection<I, S>
-where
-    S: hyper::service::HttpService<Incoming, ResBody = B>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    I: hyper::rt::Read + hyper::rt::Write + Unpin,
-    B: http_body::Body + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    fn end(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
-    }
-}
 
 impl<I, S, B, E> Graceful for http2::Connection<I, S, E>
 where
@@ -71,16 +45,15 @@ where
     }
 }
 
-/// Streams that one connection may have open: `limits.streams` of the contract; each costs memory before it is refused.
-const STREAMS_MAX: u32 = 250;
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
-/// Streams that were reset before we accepted them (CVE-2023-44487).
-const PENDING_RESETS_MAX: usize = 20;
+/// So many streams that were reset before we accepted them are kept at least: they are counted ([`Calm`]), and this only bounds
+/// what they hold in between.
+const PENDING_RESETS_MIN: usize = 20;
 
-/// So long before an identity on it ends, a connection is asked to end. Callers stop using it a second earlier still, and nobody
-/// who goes by a clock half as wrong meets a connection that its server is just closing.
-const ENDING: Duration = Duration::from_secs(1);
+/// A quiet HTTP/1 connection that is asked to end closes after this, or with the answer to the next request: to close it at once
+/// would meet the request that its peer is just sending.
+const LINGERS: Duration = Duration::from_secs(1);
 
 /// What bounds a connection.
 pub(crate) struct Bounds<'a> {
@@ -88,8 +61,14 @@ pub(crate) struct Bounds<'a> {
     pub(crate) limits: &'a Limits,
     /// When an identity on this connection ends: no new request after it.
     pub(crate) ends: Option<SystemTime>,
+    /// Its place among all, which may be asked back.
+    pub(crate) holding: &'a Holding,
     /// Asked to end.
     pub(crate) stop: Draining,
+    /// Where its requests leave what becomes of it.
+    pub(crate) handover: &'a Handover,
+    /// How what is under way is judged by whatever comes into force.
+    pub(crate) judging: Judging,
 }
 
 /// Serves one connection to its end.
@@ -100,56 +79,92 @@ pub(crate) async fn serve<I, S>(
     facts: &Arc<Facts>,
     bounds: Bounds<'_>,
 ) where
-    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    I: Abort + AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: Service<Request<Incoming>, Response = Response<ResponseBody>, Error = Infallible>
         + Clone
         + Send
+        + Unpin
         + 'static,
     S::Future: Send + 'static,
 {
     let limits = bounds.limits;
+    // What sidecars add for each other is not the caller's: it may use all of its own.
+    let header_bytes = limits.header_bytes + trail::BYTES;
     match version {
         Version::Http1 => {
             let mut builder = http1::Builder::new();
+            let judged = Judged {
+                head_bytes: header_bytes,
+                fields: limits.headers + trail::FIELDS,
+            };
+            // The guard speaks first, and says more: hyper is told of slightly larger bounds.
+            let more_bytes = header_bytes + 1024;
             builder
                 .timer(TokioTimer::new())
                 .header_read_timeout(None)
-                .max_headers(limits.headers)
-                .max_header_size(limits.header_bytes)
-                .max_buf_size(limits.header_bytes.max(16 * 1024));
-            let io = TokioIo::new(Guarded::new(io, facts.clone()));
-            drive(builder.serve_connection(io, Stack(stack)), facts, bounds).await;
+                .preserve_header_case(true)
+                .max_headers(judged.fields + 1)
+                .max_header_size(more_bytes)
+                .max_buf_size(more_bytes.max(16 * 1024));
+            let io = Ahead::new(io, facts.clone());
+            let guarded = Box::new(Guarded::new(io, facts.clone(), judged));
+            let connection = Resting::new(guarded, builder, stack, facts.clone());
+            let (handover, holding) = (bounds.handover, bounds.holding);
+            // Boxed, so that either version and what may follow takes only its own room.
+            Box::pin(drive(connection, version, facts, bounds)).await;
+            let mut follow = Box::pin(handover.follow::<Ahead<I>>());
+            tokio::select! {
+                () = &mut follow => {}
+                () = given_up(facts, holding) => {}
+            }
         }
         Version::Http2 => {
-            let mut builder = http2::Builder::new(TokioExecutor::new());
+            let mut builder = http2::Builder::new(Streams::of(facts, limits.stream_idle));
             builder
                 .timer(TokioTimer::new())
-                .max_concurrent_streams(STREAMS_MAX)
+                .max_concurrent_streams(u32::try_from(limits.streams).unwrap_or(u32::MAX))
                 .initial_stream_window_size(STREAM_WINDOW_BYTES)
                 .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-                .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-                .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
-                .max_send_buf_size(256 * 1024);
-            drive(
-                builder.serve_connection(TokioIo::new(io), Stack(stack)),
-                facts,
-                bounds,
-            )
-            .await;
+                .max_header_list_size(Blocks::listed_max(header_bytes))
+                .max_pending_accept_reset_streams(limits.streams.max(PENDING_RESETS_MIN))
+                .max_send_buf_size(256 * 1024)
+                .enable_connect_protocol();
+            let io = TokioIo::new(Calm::new(io, facts.clone(), limits));
+            let connection = builder.serve_connection(io, Stack(stack));
+            Box::pin(drive(connection, version, facts, bounds)).await;
         }
     }
 }
 
-async fn drive(connection: impl Graceful, facts: &Facts, bounds: Bounds<'_>) {
-    let Bounds { limits, ends, stop } = bounds;
-    let began = SystemTime::now();
-    let ends = ends.map(|end| Ends::of(end, limits.after_expiry, began));
+/// Resolves when another should have the place of what a connection became: bytes cannot be asked to end after what is in flight.
+async fn given_up(facts: &Facts, holding: &Holding) {
+    holding.asked_back().await;
+    // Before it is dropped, so that it says why.
+    facts.condemn(ASKED_BACK);
+    facts.limited(ASKED_BACK);
+}
+
+async fn drive(connection: impl Graceful, version: Version, facts: &Facts, bounds: Bounds<'_>) {
+    let Bounds {
+        limits,
+        ends,
+        holding,
+        stop,
+        judging,
+        ..
+    } = bounds;
+    let mut news = judging.news();
     let mut connection = pin!(connection);
-    let first = until(ends, limits.head.min(limits.idle));
-    let mut look = pin!(tokio::time::sleep(first));
-    let mut ending = false;
+    let mut watched = Watched::begin(limits, ends);
+    // Who may rest is looked at more often, until it does.
+    let soon = match version {
+        Version::Http1 => REST,
+        Version::Http2 => Duration::MAX,
+    };
+    let mut look = pin!(tokio::time::sleep(watched.look_first().min(soon)));
+    let (mut stopping, mut lingering, mut ending) = (false, false, false);
     loop {
-        tokio::select! {
+        let next = tokio::select! {
             biased;
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
@@ -157,113 +172,69 @@ async fn drive(connection: impl Graceful, facts: &Facts, bounds: Bounds<'_>) {
                 }
                 return;
             }
-            () = stop.started(), if !ending => {
-                ending = true;
-                connection.as_mut().end();
-            }
-            () = look.as_mut() => match verdict(facts, limits, ends, ending) {
-                Verdict::LookAgain(after) => look.as_mut().reset(Instant::now() + after),
-                Verdict::End => {
-                    ending = true;
-                    connection.as_mut().end();
-                    look.as_mut().reset(Instant::now() + until(ends, limits.head));
+            () = stop.started(), if !stopping && !ending => {
+                stopping = true;
+                // GOAWAY says in two steps what the peer may still send; HTTP/1 can say it only with an answer.
+                lingering = version == Version::Http1 && !facts.activity.is_at_work();
+                match lingering {
+                    true => Verdict::LookAgain(LINGERS),
+                    false => Verdict::End(limits.head),
                 }
-                Verdict::Cut => return,
             }
+            () = holding.asked_back(), if !ending => {
+                facts.limited(ASKED_BACK);
+                Verdict::End(LEAVE)
+            }
+            () = news.come() => match judging.look(facts) {
+                true => Verdict::Cut,
+                false => continue,
+            },
+            () = at_work(facts), if lingering => Verdict::End(limits.head),
+            () = look.as_mut() => match lingering {
+                true => Verdict::End(limits.head),
+                false => watched.verdict(facts, ending),
+            },
+        };
+        match next {
+            Verdict::LookAgain(after) => {
+                let rests = !stopping && !ending && connection.as_mut().rest();
+                let after = if rests || stopping || ending {
+                    after
+                } else {
+                    after.min(soon)
+                };
+                look.as_mut().reset(Instant::now() + after);
+            }
+            Verdict::End(look_after) => {
+                (lingering, ending) = (false, true);
+                facts.leaves();
+                connection.as_mut().end();
+                look.as_mut()
+                    .reset(Instant::now() + watched.until(look_after));
+            }
+            Verdict::Cut => return,
         }
     }
 }
 
-enum Verdict {
-    LookAgain(Duration),
-    End,
-    Cut,
+/// Resolves while something is under way. It wakes nobody: what began was begun by the connection, which is looked at first.
+async fn at_work(facts: &Facts) {
+    std::future::poll_fn(|_| match facts.activity.is_at_work() {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    })
+    .await;
 }
 
-fn verdict(facts: &Facts, limits: &Limits, ends: Option<Ends>, ending: bool) -> Verdict {
-    let now = SystemTime::now();
-    let ended = ends.is_some_and(|ends| ends.ask <= now);
-    if ends.is_some_and(|ends| ends.cut.is_some_and(|cut| cut <= now)) {
-        facts.certificate_ended();
-        return Verdict::Cut;
-    }
-    match facts.activity.watch(limits.head, limits.idle) {
-        Watch::HeadTooSlow => {
-            facts.metrics.refused_head("head_timeout");
-            Verdict::Cut
-        }
-        // Asked to end once already, and the peer keeps the quiet connection open.
-        Watch::Idle if ending => Verdict::Cut,
-        Watch::Idle => Verdict::End,
-        Watch::LookAgain(_) if ended && !ending => Verdict::End,
-        Watch::LookAgain(after) => Verdict::LookAgain(until(ends, after)),
-    }
-}
-
-/// At most so long; where identities end, no longer than until the next thing happens because of that, nor than the wall
-/// clock may go unseen.
-fn until(ends: Option<Ends>, at_most: Duration) -> Duration {
-    let now = SystemTime::now();
-    let moments = ends.into_iter().flat_map(|ends| [Some(ends.ask), ends.cut]);
-    let next = moments
-        .flatten()
-        .filter_map(|moment| clock::wait(moment, now))
-        .min();
-    next.map_or(at_most, |next| next.min(at_most))
-}
-
-/// What an identity that ends does to its connection, and when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Ends {
-    /// It is asked to end after what is in flight.
-    ask: SystemTime,
-    /// What is still in flight is cut; `None`: never.
-    cut: Option<SystemTime>,
-}
-
-impl Ends {
-    /// Of an identity that ends then, on a connection that began at `began`: one that was made so late has its time.
-    fn of(end: SystemTime, after_expiry: Duration, began: SystemTime) -> Self {
-        let early = end.checked_sub(ENDING).filter(|early| *early > began);
-        Self {
-            ask: early.unwrap_or(end),
-            cut: clock::cut_at(end, after_expiry),
-        }
-    }
-}
-
-/// What hyper refused by itself: counted, since no exchange came of it.
+/// What h2 ended by itself: counted, since no exchange says so. What hyper refuses on HTTP/1 is the guard's to tell.
 fn told(facts: &Facts, error: &hyper::Error) {
-    let reason = if error.is_parse_too_large() {
-        "head_too_large"
-    } else if error.is_parse() {
-        "malformed_head"
-    } else {
-        return;
-    };
-    facts.metrics.refused_head(reason);
-    tracing::debug!(listener = &*facts.listener, %error, "refused a head");
+    let h2 = std::error::Error::source(error).and_then(|it| it.downcast_ref::<h2::Error>());
+    if h2.is_some_and(is_too_much) {
+        facts.limited(too_much_of(facts.activity.last_frame()));
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_connection_is_asked_to_end_a_second_early_unless_it_only_just_began() {
-        let at = |ms| SystemTime::UNIX_EPOCH + Duration::from_millis(ms);
-        for (end_ms, began_ms, asked_ms) in [
-            (10_000, 0, 9_000),
-            (10_000, 8_999, 9_000),
-            (10_000, 9_000, 10_000),
-            (10_000, 9_999, 10_000),
-        ] {
-            let ends = Ends::of(at(end_ms), Duration::from_secs(5), at(began_ms));
-            let wanted = Ends {
-                ask: at(asked_ms),
-                cut: Some(at(end_ms + 5_000)),
-            };
-            assert_eq!(ends, wanted, "{end_ms} {began_ms}");
-        }
-    }
+/// Whether h2 ended it because of what the peer made it do.
+fn is_too_much(error: &h2::Error) -> bool {
+    !error.is_remote() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM)
 }

@@ -1,29 +1,74 @@
-//! From an endpoint's address to a connected socket and, for peers, a judged identity.
+//! From an endpoint's place to a connected socket and, for peers, a judged identity.
 //!
-//! 1. A name never leads to loopback, link-local or unspecified addresses: only an endpoint written so does.
-//! 2. A peer is judged after every handshake, beside the verifier's own judgement within it.
+//! 1. A name, or a request, never leads to loopback, link-local or unspecified addresses, nor to a listener of ours: only an endpoint written
+//!    so does. It is judged here, by the address that would be dialled, so that no way to an address comes past it.
+//! 2. A peer is judged after every handshake, beside the verifier's own judgement within it; a server outside the mesh too.
 //! 3. Nobody is dialled with a certificate of ours that has ended: its reason is ours to tell.
-//! 4. Every failure here is before the first byte of a request: it may be tried again, whatever the method.
+//! 4. How an upstream is spoken to is one value for all that it ever dials: no failure makes it another.
+//! 5. Every failure here is before the first byte of a request: it may be tried again, whatever the method.
 
-use super::Io;
+use super::own::{is_metadata, is_prohibited};
+use super::{Io, Open, Opened, Own};
 use crate::answer::{Cause, Refusal};
-use config::{Address, SpiffeId};
-use identity::{Alpn, Generation, Peer};
-use rustls::pki_types::ServerName;
+use crate::believed::Believed;
+use config::{Address, Endpoint, SpiffeId};
+use daemon::socket::Socket;
+use identity::{Alpn, Generation, Outside, Peer, Role};
+use rustls::ClientConfig;
+use rustls::pki_types::{CertificateDer, ServerName};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// Where one endpoint is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Place {
+    /// At an address.
+    Ip(SocketAddr),
+    /// At a unix socket.
+    Unix(PathBuf),
+}
+
+impl Place {
+    /// The place that an endpoint is written as; `None`: it is a name.
+    pub(crate) fn written(endpoint: &Endpoint) -> Option<Self> {
+        match endpoint {
+            Endpoint::At(Address::Tcp { host, port }) => {
+                let ip = host.parse().ok()?;
+                Some(Self::Ip(SocketAddr::new(ip, *port)))
+            }
+            Endpoint::At(Address::Unix(path)) => Some(Self::Unix(path.clone())),
+            Endpoint::Srv(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ip(at) => write!(f, "{at}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
 
 /// How an upstream is spoken to.
 #[derive(Clone)]
 pub(crate) enum How {
-    /// In clear text: only the app beside us.
-    Plain,
+    /// In clear text, to the app beside us.
+    App,
+    /// In clear text, to a service: `tls: none`.
+    Clear,
+    /// In clear text, to where a request says: `unknown: passthrough`. Nothing of it is written in the configuration.
+    Passthrough,
+    /// In TLS, with a server outside the mesh that shows who it is and is not shown who we are.
+    Outside(Arc<Outside>),
     /// In mutual TLS, with a peer that must be `expected`.
     Mutual {
         /// Who we are and whom we believe.
@@ -35,27 +80,85 @@ pub(crate) enum How {
     },
 }
 
+impl How {
+    /// As the configuration calls it; empty for the app, of which it says nothing.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::App => "",
+            Self::Clear | Self::Passthrough => "none",
+            Self::Outside(_) => "server",
+            Self::Mutual { .. } => "mutual",
+        }
+    }
+    /// Whether a connection that was made so is one that is made like `other`.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::App, Self::App)
+            | (Self::Clear, Self::Clear)
+            | (Self::Passthrough, Self::Passthrough) => true,
+            (Self::Outside(one), Self::Outside(other)) => one == other,
+            (
+                Self::Mutual {
+                    generation,
+                    expected,
+                    name,
+                },
+                Self::Mutual {
+                    generation: generation_too,
+                    expected: expected_too,
+                    name: name_too,
+                },
+            ) => {
+                Arc::ptr_eq(generation, generation_too)
+                    && expected == expected_too
+                    && name == name_too
+            }
+            (
+                Self::App
+                | Self::Clear
+                | Self::Passthrough
+                | Self::Outside(_)
+                | Self::Mutual { .. },
+                _,
+            ) => false,
+        }
+    }
+}
+
 /// A socket, and who is at its other end.
 pub(crate) struct Connected {
     /// The socket.
     pub(crate) io: Io,
-    /// The peer; `None` for the app.
+    /// The peer; `None` where nobody has an identity.
     pub(crate) peer: Option<Peer>,
-    /// When the peer's leaf or ours ends; `None` for the app.
+    /// Who is there, to be judged again when others are believed; `None` in clear text.
+    pub(crate) server: Option<Arc<Believed>>,
+    /// When a leaf on it ends, the other end's or ours; `None` in clear text.
     pub(crate) ends: Option<SystemTime>,
-    /// The key exchange group of the handshake.
+    /// The key exchange group of the handshake; empty in clear text.
     pub(crate) tls_group: &'static str,
+    /// The endpoint as it is written in the configuration, whatever address its name led to.
+    pub(crate) written: Arc<str>,
+    /// Counts it.
+    pub(crate) open: Open,
+    /// Counts what is under way on it, where that is one thing from its beginning to its end.
+    pub(crate) under_way: Option<Open>,
 }
+
+/// How a handshake fails with a certificate for which there is no word of its own.
+const BAD_CERTIFICATE: &str = "bad_certificate";
 
 /// Why there is none.
 #[derive(Debug)]
 pub(crate) enum DialError {
     /// The name did not resolve.
-    Dns(io::Error),
+    Dns(Arc<str>),
     /// It did not in time.
     DnsTimeout,
     /// It resolved to what is never a destination.
-    Prohibited(IpAddr),
+    Prohibited(SocketAddr),
+    /// We listen there ourselves.
+    Own(Place),
     /// The last address tried refused or failed.
     Connect(io::Error),
     /// Not connected in time.
@@ -77,12 +180,12 @@ impl DialError {
     pub(crate) fn refusal(&self, how: &How) -> Refusal {
         let cause = match self {
             // The app beside us is not there (yet): "destination unavailable" is what a caller can act on.
-            Self::Connect(_) | Self::ConnectTimeout if matches!(how, How::Plain) => {
+            Self::Connect(_) | Self::ConnectTimeout if matches!(how, How::App) => {
                 Cause::Unavailable
             }
             Self::Dns(_) => Cause::DnsError,
             Self::DnsTimeout => Cause::DnsTimeout,
-            Self::Prohibited(_) => Cause::ProhibitedAddress,
+            Self::Prohibited(_) | Self::Own(_) => Cause::ProhibitedAddress,
             Self::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 Cause::ConnectionRefused
             }
@@ -90,6 +193,9 @@ impl DialError {
             Self::ConnectTimeout | Self::HandshakeTimeout => Cause::ConnectionTimeout,
             Self::OwnEnded(_) => Cause::OwnIdentityEnded,
             Self::Identity(_) => Cause::TlsCertificate,
+            Self::Tls(error) if identity::handshake_reason(error) == BAD_CERTIFICATE => {
+                Cause::TlsCertificate
+            }
             Self::Tls(_) | Self::Alpn => Cause::TlsProtocol,
         };
         Refusal::unsent(cause, self.reason(how)).explained(self)
@@ -104,10 +210,11 @@ impl DialError {
     /// A label that never changes.
     pub(crate) fn reason(&self, how: &How) -> &'static str {
         match self {
-            Self::Connect(_) | Self::ConnectTimeout if matches!(how, How::Plain) => "app_not_up",
+            Self::Connect(_) | Self::ConnectTimeout if matches!(how, How::App) => "app_not_up",
             Self::Dns(_) => "name_not_resolved",
             Self::DnsTimeout => "name_not_resolved_in_time",
             Self::Prohibited(_) => "address_prohibited",
+            Self::Own(_) => "own_listener",
             Self::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 "connection_refused"
             }
@@ -127,10 +234,11 @@ impl std::fmt::Display for DialError {
         match self {
             Self::Dns(error) => write!(f, "its name does not resolve: {error}"),
             Self::DnsTimeout => write!(f, "its name did not resolve in time"),
-            Self::Prohibited(ip) => write!(
+            Self::Prohibited(at) => write!(
                 f,
-                "its name resolves to {ip}, which is never a destination unless an endpoint is written so"
+                "its host leads to {at}, which is never a destination unless an endpoint is written so"
             ),
+            Self::Own(at) => write!(f, "{at} is a listener of this sidecar itself"),
             Self::Connect(error) => write!(f, "connecting failed: {error}"),
             Self::ConnectTimeout => write!(f, "connecting took too long"),
             Self::HandshakeTimeout => write!(f, "the TLS handshake took too long"),
@@ -148,61 +256,128 @@ impl std::fmt::Display for DialError {
 
 impl std::error::Error for DialError {}
 
-/// Dials one endpoint: resolves, connects within `connect`, and for peers shakes hands within `handshake`.
-pub(crate) async fn dial(
-    address: &Address,
-    lookups: &Arc<Semaphore>,
-    how: &How,
-    alpn: Alpn,
-    connect: Duration,
-    handshake: Duration,
-) -> Result<Connected, DialError> {
+/// Who says that a place is one to dial: the less it is known, the fewer places it may lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SaidBy {
+    /// The configuration, which names that very place.
+    Configuration,
+    /// A name of the configuration, which leads there.
+    Name,
+    /// A request.
+    Request,
+}
+
+/// What one dial is about.
+#[derive(Clone, Copy)]
+pub(crate) struct Aim<'a> {
+    /// Where to.
+    pub(crate) place: &'a Place,
+    /// Who says that this is a place to dial.
+    pub(crate) said_by: SaidBy,
+    /// Where we listen ourselves.
+    pub(crate) own: &'a Own,
+    /// As what it is written in the configuration.
+    pub(crate) written: &'a Arc<str>,
+    /// What counts its connections.
+    pub(crate) opened: &'a Opened,
+    /// Time to connect.
+    pub(crate) connect: Duration,
+    /// Time to shake hands.
+    pub(crate) handshake: Duration,
+}
+
+/// Dials one endpoint: connects, and for peers shakes hands.
+pub(crate) async fn dial(aim: Aim<'_>, how: &How, alpn: Alpn) -> Result<Connected, DialError> {
     if let How::Mutual { generation, .. } = how {
         let end = generation.expiry().leaf;
         if end <= SystemTime::now() {
             return Err(DialError::OwnEnded(end));
         }
     }
-    let socket = connect_tcp(address, lookups, connect).await?;
+    // An app is never ourselves; an endpoint may be the listener for our app's callers, and then the app calls itself.
+    let is_excused = aim.said_by == SaidBy::Configuration && !matches!(how, How::App);
+    allowed(aim, is_excused)?;
+    let socket = reach(aim).await?;
+    let connected = |io, tls_group| Connected {
+        io,
+        peer: None,
+        server: None,
+        ends: None,
+        tls_group,
+        written: aim.written.clone(),
+        open: aim.opened.enter(),
+        under_way: None,
+    };
     match how {
-        How::Plain => Ok(Connected {
-            io: Io::Plain(socket),
-            peer: None,
-            ends: None,
-            tls_group: "",
-        }),
+        How::App | How::Clear | How::Passthrough => Ok(connected(Io::Plain(socket), "")),
+        How::Outside(outside) => {
+            let config = outside.client(alpn);
+            let stream = shake_hands(aim, config, outside.name(), socket, alpn).await?;
+            let chain = chain_of(&stream);
+            let ends = outside
+                .judge(&chain, SystemTime::now())
+                .map_err(DialError::Identity)?;
+            let server = Believed::outside(outside, chain, ends);
+            let group = group_of(&stream);
+            Ok(Connected {
+                server: Some(Arc::new(server)),
+                ends: Some(ends),
+                ..connected(Io::Tls(Box::new(stream)), group)
+            })
+        }
         How::Mutual {
             generation,
             expected,
             name,
         } => {
             let config = generation.client(expected, alpn);
-            let shaking = TlsConnector::from(config).connect(name.clone(), socket);
-            let stream = tokio::time::timeout(handshake, shaking)
-                .await
-                .map_err(|_| DialError::HandshakeTimeout)?
-                .map_err(tls_error)?;
-            let session = stream.get_ref().1;
+            let stream = shake_hands(aim, config, name, socket, alpn).await?;
+            let chain = chain_of(&stream);
             let peer = generation
-                .judge_server(session.peer_certificates(), expected)
+                .judge_server(Some(&chain), expected)
                 .map_err(DialError::Identity)?;
-            let wanted: Option<&[u8]> = match alpn {
-                Alpn::Http2 => Some(b"h2"),
-                // A peer without ALPN on an http listener is HTTP/1.1.
-                Alpn::Http1 | Alpn::Http | Alpn::None => None,
-            };
-            if wanted.is_some() && session.alpn_protocol() != wanted {
-                return Err(DialError::Alpn);
-            }
-            let tls_group = identity::group_name(session.negotiated_key_exchange_group());
+            let group = group_of(&stream);
+            let server = Believed::by(generation, Role::Server, chain, peer.not_after);
             Ok(Connected {
-                io: Io::Tls(Box::new(stream)),
+                server: Some(Arc::new(server)),
                 ends: Some(peer.not_after.min(generation.expiry().leaf)),
                 peer: Some(peer),
-                tls_group,
+                ..connected(Io::Tls(Box::new(stream)), group)
             })
         }
     }
+}
+
+async fn shake_hands(
+    aim: Aim<'_>,
+    config: Arc<ClientConfig>,
+    name: &ServerName<'static>,
+    socket: Socket,
+    alpn: Alpn,
+) -> Result<TlsStream<Socket>, DialError> {
+    let shaking = TlsConnector::from(config).connect(name.clone(), socket);
+    let stream = timeout(aim.handshake, shaking)
+        .await
+        .map_err(|_| DialError::HandshakeTimeout)?
+        .map_err(tls_error)?;
+    let wanted: Option<&[u8]> = match alpn {
+        Alpn::Http2 => Some(b"h2"),
+        // A peer without ALPN on an http listener is HTTP/1.1.
+        Alpn::Http1 | Alpn::Http | Alpn::None => None,
+    };
+    if wanted.is_some() && stream.get_ref().1.alpn_protocol() != wanted {
+        return Err(DialError::Alpn);
+    }
+    Ok(stream)
+}
+
+fn chain_of(stream: &TlsStream<Socket>) -> Vec<CertificateDer<'static>> {
+    let shown = stream.get_ref().1.peer_certificates();
+    shown.unwrap_or_default().to_vec()
+}
+
+fn group_of(stream: &TlsStream<Socket>) -> &'static str {
+    identity::group_name(stream.get_ref().1.negotiated_key_exchange_group())
 }
 
 fn tls_error(error: io::Error) -> DialError {
@@ -212,149 +387,41 @@ fn tls_error(error: io::Error) -> DialError {
     }
 }
 
-async fn connect_tcp(
-    address: &Address,
-    lookups: &Arc<Semaphore>,
-    within: Duration,
-) -> Result<TcpStream, DialError> {
-    let deadline = Instant::now() + within;
-    let Address::Tcp { host, port } = address else {
-        return Err(DialError::Connect(io::ErrorKind::Unsupported.into()));
-    };
-    if let Ok(ip) = host.parse::<IpAddr>() {
-        return connect_one(SocketAddr::new(ip, *port), deadline).await;
-    }
-    let resolved = resolve(host, *port, lookups, deadline).await?;
-    let mut last = DialError::Dns(io::ErrorKind::NotFound.into());
-    for (at, target) in resolved.iter().copied().enumerate() {
-        if host != "localhost" && prohibited(target.ip()) {
-            last = DialError::Prohibited(target.ip());
-            continue;
+async fn reach(aim: Aim<'_>) -> Result<Socket, DialError> {
+    let connecting = async {
+        match aim.place {
+            Place::Ip(at) => {
+                let socket = TcpStream::connect(at).await?;
+                daemon::socket::prepare(&socket)?;
+                Ok(Socket::Tcp(socket))
+            }
+            Place::Unix(path) => Socket::connect_unix(path).await,
         }
-        let share = share(Instant::now(), deadline, resolved.len() - at);
-        match connect_one(target, share).await {
-            Ok(socket) => return Ok(socket),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-/// Looks a name up. Each look-up holds a thread until the system's resolver gives up, which may be long after we did: it
-/// keeps its place that long, so that a resolver which hangs does not take every thread that reads files.
-async fn resolve(
-    host: &str,
-    port: u16,
-    lookups: &Arc<Semaphore>,
-    deadline: Instant,
-) -> Result<Vec<SocketAddr>, DialError> {
-    let name = host.to_owned();
-    let looking = async {
-        // Nobody closes it.
-        let place = lookups.clone().acquire_owned().await;
-        let looked = tokio::spawn(async move {
-            let _place = place;
-            let found = tokio::net::lookup_host((name, port)).await;
-            found.map(Iterator::collect::<Vec<SocketAddr>>)
-        });
-        looked.await.unwrap_or_else(|gone| Err(gone.into()))
     };
-    timeout_at(deadline, looking)
-        .await
-        .map_err(|_| DialError::DnsTimeout)?
-        .map_err(DialError::Dns)
-}
-
-/// Until when the first of so many addresses may be tried: one that swallows what is sent to it leaves time for the others.
-fn share(now: Instant, deadline: Instant, addresses: usize) -> Instant {
-    let left = deadline.saturating_duration_since(now);
-    now + left / u32::try_from(addresses.max(1)).unwrap_or(u32::MAX)
-}
-
-async fn connect_one(target: SocketAddr, deadline: Instant) -> Result<TcpStream, DialError> {
-    let socket = timeout_at(deadline, TcpStream::connect(target))
+    timeout(aim.connect, connecting)
         .await
         .map_err(|_| DialError::ConnectTimeout)?
-        .map_err(DialError::Connect)?;
-    daemon::socket::prepare(&socket).map_err(DialError::Connect)?;
-    Ok(socket)
+        .map_err(DialError::Connect)
 }
 
-/// Whether an address is never where a name of the network may lead.
-fn prohibited(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            ip.is_loopback()
-                || ip.is_link_local()
-                || ip.is_unspecified()
-                || ip.is_multicast()
-                || ip.is_broadcast()
-        }
-        IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
-            Some(mapped) => prohibited(IpAddr::V4(mapped)),
-            None => {
-                ip.is_loopback()
-                    || ip.is_unspecified()
-                    || ip.is_multicast()
-                    || ip.is_unicast_link_local()
-            }
-        },
+fn allowed(aim: Aim<'_>, is_excused: bool) -> Result<(), DialError> {
+    let is_own = match aim.place {
+        Place::Ip(at) => aim.own.is_at(*at, is_excused),
+        Place::Unix(path) => aim.own.is_socket(path, is_excused),
+    };
+    if is_own {
+        return Err(DialError::Own(aim.place.clone()));
     }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::*;
-
-    #[tokio::test]
-    async fn a_look_up_that_finds_no_place_gives_up_in_time_and_gives_its_place_back() {
-        let soon = || Instant::now() + Duration::from_millis(50);
-        let none = Arc::new(Semaphore::new(0));
-        let refused = resolve("localhost", 1, &none, soon()).await.unwrap_err();
-        assert!(matches!(refused, DialError::DnsTimeout), "{refused}");
-
-        let one = Arc::new(Semaphore::new(1));
-        for _ in 0..2 {
-            let later = Instant::now() + Duration::from_secs(10);
-            let found = resolve("localhost", 1, &one, later).await.unwrap();
-            assert!(found.iter().all(|found| found.ip().is_loopback()));
-        }
-    }
-
-    #[test]
-    fn every_address_of_a_name_has_its_share_of_the_time() {
-        let now = Instant::now();
-        let deadline = now + Duration::from_secs(1);
-        assert_eq!(share(now, deadline, 1), deadline);
-        assert_eq!(share(now, deadline, 4), now + Duration::from_millis(250));
-        assert_eq!(share(deadline, now, 4), deadline, "no time is left");
-    }
-
-    #[test]
-    fn a_name_never_leads_home() {
-        for ip in [
-            "127.0.0.1",
-            "127.9.9.9",
-            "0.0.0.0",
-            "169.254.169.254",
-            "::1",
-            "::",
-            "fe80::1",
-            "::ffff:127.0.0.1",
-            "255.255.255.255",
-        ] {
-            assert!(prohibited(ip.parse().unwrap()), "{ip}");
-        }
-        for ip in [
-            "10.0.0.1",
-            "192.168.1.1",
-            "8.8.8.8",
-            "2001:db8::1",
-            "fd00::1",
-            "::ffff:10.0.0.1",
-        ] {
-            assert!(!prohibited(ip.parse().unwrap()), "{ip}");
-        }
+    let Place::Ip(at) = aim.place else {
+        return Ok(());
+    };
+    let is_closed = match aim.said_by {
+        SaidBy::Configuration => false,
+        SaidBy::Name => is_prohibited(at.ip()),
+        SaidBy::Request => is_prohibited(at.ip()) || is_metadata(at.ip()),
+    };
+    match is_closed {
+        true => Err(DialError::Prohibited(*at)),
+        false => Ok(()),
     }
 }

@@ -1,20 +1,24 @@
-//! A socket to an upstream, in clear text (the app) or in TLS (a peer), and the moment at which it is cut.
+//! A socket to an upstream, in clear text or in TLS, and the moment at which it is cut.
 
+use super::disbelief::{Disbelief, First};
+use crate::abort::Abort;
 use crate::clock::Passed;
+use daemon::socket::Socket;
 use std::io::{Error, IoSlice, Result};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 /// A connected socket.
 #[derive(Debug)]
 pub(crate) enum Io {
-    /// To the app beside us.
-    Plain(TcpStream),
-    /// To a peer whose identity was judged.
-    Tls(Box<TlsStream<TcpStream>>),
+    /// In clear text.
+    Plain(Socket),
+    /// To a server that was judged.
+    Tls(Box<TlsStream<Socket>>),
 }
 
 macro_rules! each {
@@ -61,17 +65,71 @@ impl AsyncWrite for Io {
     }
 }
 
+impl Abort for Io {
+    fn abort(&self) {
+        match self {
+            Io::Plain(io) => io.abort(),
+            Io::Tls(_) => {}
+        }
+    }
+}
+
+/// How many connections are open.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Opened(Arc<AtomicUsize>);
+
+impl Opened {
+    /// One more, until what this returns is dropped.
+    pub(crate) fn enter(&self) -> Open {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Open(self.0.clone())
+    }
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(crate) struct Open(Arc<AtomicUsize>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// A socket that is cut at a moment of the wall clock.
 #[derive(Debug)]
 pub(crate) struct Ending {
     io: Io,
     cut: Passed,
+    first: First,
+    heard: Arc<AtomicBool>,
 }
 
 impl Ending {
-    /// Cut when this resolves.
-    pub(crate) fn new(io: Io, cut: Passed) -> Self {
-        Self { io, cut }
+    /// Cut when `cut` resolves; whether its server believes us is told to `disbelief`.
+    pub(crate) fn new(io: Io, cut: Passed, disbelief: Disbelief) -> Self {
+        let first = First::of(disbelief, matches!(io, Io::Tls(_)));
+        let heard = Arc::default();
+        Self {
+            io,
+            cut,
+            first,
+            heard,
+        }
+    }
+    /// Set whenever a byte comes; for its user to unset.
+    pub(crate) fn heard(&self) -> Arc<AtomicBool> {
+        self.heard.clone()
+    }
+    fn written<T>(&mut self, cx: &mut Context<'_>, written: Poll<Result<T>>) -> Poll<Result<T>> {
+        match written {
+            Poll::Ready(Err(error)) => self.first.unwritten(&mut self.io, cx, error).map(Err),
+            written => written,
+        }
     }
     /// Whoever uses the socket is woken when its time has come, because reading from it waits for that too.
     fn check(&mut self, cx: &mut Context<'_>) -> Result<()> {
@@ -89,7 +147,13 @@ impl AsyncRead for Ending {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<Result<()>> {
         self.check(cx)?;
-        Pin::new(&mut self.io).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.heard.store(true, Ordering::Relaxed);
+        }
+        self.first.heard(&read, before, buf);
+        read
     }
 }
 
@@ -100,7 +164,8 @@ impl AsyncWrite for Ending {
         buf: &[u8],
     ) -> Poll<Result<usize>> {
         self.check(cx)?;
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.written(cx, written)
     }
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
@@ -108,13 +173,15 @@ impl AsyncWrite for Ending {
         bufs: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
         self.check(cx)?;
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.written(cx, written)
     }
     fn is_write_vectored(&self) -> bool {
         self.io.is_write_vectored()
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        self.written(cx, flushed)
     }
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)

@@ -54,6 +54,8 @@ pub struct AccessRecord<'a> {
     pub trace_id: &'a str,
     /// This hop's span.
     pub span_id: &'a str,
+    /// What secures the hop: `mutual`, `server` or `none`.
+    pub tls: &'a str,
     /// The TLS session's key exchange group.
     pub tls_group: &'a str,
     /// What went wrong, for the operator.
@@ -85,6 +87,7 @@ impl AccessRecord<'_> {
             response_bytes: 0,
             trace_id: "",
             span_id: "",
+            tls: "",
             tls_group: "",
             error: "",
         }
@@ -120,6 +123,7 @@ pub(super) fn encode(record: &AccessRecord<'_>, time: &[u8], line: &mut Vec<u8>)
     object.number(Some(record.response_bytes));
     object.text(record.trace_id);
     object.text(record.span_id);
+    object.text(record.tls);
     object.text(record.tls_group);
     object.text(record.error);
     object.line.extend_from_slice(b"}\n");
@@ -322,6 +326,7 @@ pub(in crate::access_log) mod tests {
         response_bytes: 0,
         trace_id: "",
         span_id: "",
+        tls: "",
         tls_group: "",
         error: "",
     };
@@ -350,6 +355,7 @@ pub(in crate::access_log) mod tests {
             upstream: Some(Duration::from_micros(1)),
             trace_id: "t",
             span_id: "i",
+            tls: "m",
             tls_group: "g",
             error: "x",
             ..EMPTY

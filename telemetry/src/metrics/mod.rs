@@ -83,7 +83,14 @@ pub struct SidecarMetrics {
     denials: Family<Labels, Counter>,
     handshakes: Family<Labels, Counter>,
     refused_heads: Family<Labels, Counter>,
+    retries: Family<Labels, Counter>,
+    limited: Family<Labels, Counter>,
+    ejections: Family<Labels, Counter>,
+    upstream_connections: Family<Labels, Counter>,
     dropped: Family<Labels, Counter>,
+    app_exposed: Family<Labels, Gauge>,
+    plaintext: Family<Labels, Counter>,
+    sources: Capped,
     generation: Gauge,
     expiries: Arc<Expiries>,
     reachable: Arc<Known>,
@@ -123,8 +130,19 @@ impl SidecarMetrics {
             handshakes: family(&mut registry, &names::HANDSHAKES, Family::default()),
             connections: family(&mut registry, &names::CONNECTIONS, Family::default()),
             refused_heads: family(&mut registry, &names::REFUSED_HEADS, Family::default()),
+            retries: family(&mut registry, &names::RETRIES, Family::default()),
+            limited: family(&mut registry, &names::LIMITED, Family::default()),
             generation: family(&mut registry, &names::CONFIG_GENERATION, Gauge::default()),
+            ejections: family(&mut registry, &names::EJECTIONS, Family::default()),
+            upstream_connections: family(
+                &mut registry,
+                &names::UPSTREAM_CONNECTIONS,
+                Family::default(),
+            ),
             dropped: family(&mut registry, &names::DROPPED, Family::default()),
+            app_exposed: family(&mut registry, &names::APP_EXPOSED, Family::default()),
+            plaintext: family(&mut registry, &names::PLAINTEXT, Family::default()),
+            sources: Capped::new(VALUES_MAX),
             expiries,
             reachable,
             skew,
@@ -254,10 +272,46 @@ impl SidecarMetrics {
             .inc();
     }
 
+    /// Counts a request to a service that was sent again (`result` is `sent`) or that there was no budget for (`no_budget`).
+    pub fn retried(&self, service: &str, on: &'static str, result: &'static str) {
+        let labels = [self.services.admit(service), on.into(), result.into()];
+        self.retries
+            .get_or_create(&Labels::new(&names::RETRIES, labels))
+            .inc();
+    }
+
     /// Counts a head that was refused before policy was asked.
     pub fn refused_head(&self, reason: &str) {
         let labels = Labels::new(&names::REFUSED_HEADS, [self.reasons.admit(reason)]);
         self.refused_heads.get_or_create(&labels).inc();
+    }
+
+    /// Counts a connection or a request that a limit refused or ended.
+    pub fn limited(&self, direction: Direction, listener: &str, reason: &str) {
+        let labels = [
+            direction.as_str().into(),
+            self.listeners.admit(listener),
+            self.reasons.admit(reason),
+        ];
+        self.limited
+            .get_or_create(&Labels::new(&names::LIMITED, labels))
+            .inc();
+    }
+
+    /// Counts an endpoint of a service that is left alone for a while.
+    pub fn ejected(&self, service: &str, reason: &'static str) {
+        let labels = [self.services.admit(service), self.reasons.admit(reason)];
+        self.ejections
+            .get_or_create(&Labels::new(&names::EJECTIONS, labels))
+            .inc();
+    }
+
+    /// Counts a connection made to a service, secured so.
+    pub fn connected(&self, service: &str, tls: &'static str) {
+        let labels = [self.services.admit(service), tls.into()];
+        self.upstream_connections
+            .get_or_create(&Labels::new(&names::UPSTREAM_CONNECTIONS, labels))
+            .inc();
     }
 
     /// Says when the certificate in use (`leaf`, `issuer`, `root`) ends; the seconds left are computed at every scrape.
@@ -278,6 +332,25 @@ impl SidecarMetrics {
     /// Says how far this machine's clock is ahead of the CA's, in seconds; `None`: not measured.
     pub fn set_clock_skew(&self, ahead_s: Option<f64>) {
         self.skew.set(ahead_s);
+    }
+
+    /// Says whether the app behind a listener is reached past the sidecar; `None`: that cannot be told.
+    pub fn set_app_exposed(&self, listener: &str, exposed: Option<bool>) {
+        let labels = Labels::new(&names::APP_EXPOSED, [self.listeners.admit(listener)]);
+        match exposed {
+            Some(exposed) => {
+                let gauge = self.app_exposed.get_or_create_owned(&labels);
+                gauge.set(i64::from(exposed));
+            }
+            None => drop(self.app_exposed.remove(&labels)),
+        }
+    }
+
+    /// Counts a connection in clear text that was heard.
+    pub fn plaintext(&self, listener: &str, source: &str) {
+        let labels = [self.listeners.admit(listener), self.sources.admit(source)];
+        let labels = Labels::new(&names::PLAINTEXT, labels);
+        self.plaintext.get_or_create(&labels).inc();
     }
 
     /// Says which snapshot is in force.

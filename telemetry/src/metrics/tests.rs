@@ -32,9 +32,15 @@ fn used() -> Arc<SidecarMetrics> {
     metrics.denied("staging stays out", "denied_by_rule");
     metrics.handshake("server", "ok", "X25519MLKEM768");
     metrics.refused_head("bare_lf");
+    metrics.retried("orders", "reset", "sent");
+    metrics.limited(Direction::Inbound, "web", "requests_full");
+    metrics.ejected("orders", "wrong_identity");
+    metrics.connected("orders", "mutual");
     metrics.set_expiry("leaf", Some(SystemTime::now() + Duration::from_secs(3600)));
     metrics.set_ca_reachable(Some(true));
     metrics.set_clock_skew(Some(-1.5));
+    metrics.plaintext("web", "10.0.0.7");
+    metrics.set_app_exposed("web", Some(false));
     metrics.set_generation(7);
     metrics.dropped(names::DROPPED_ACCESS_LOG).add(2);
     metrics

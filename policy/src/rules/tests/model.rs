@@ -1,6 +1,7 @@
 //! The evaluator against a naive model that is written from the contract's text alone: strings, splits and loops.
-use crate::{Canonical, Denied, Reason, Request, Rules};
+use crate::{Denied, Reading, Reason, Request, Rules};
 use config::policy::{Clause, Policy, Rule};
+use config::sidecar::Paths;
 use config::{HostPattern, IdPattern, PathPattern, SpiffeId};
 use std::sync::Arc;
 
@@ -162,8 +163,9 @@ fn pattern_matches(pattern: &str, path: &str) -> bool {
     places_match(&split(pattern), &split(path))
 }
 
-fn host_matches(pattern: &str, (host, port): (&str, Option<u16>)) -> bool {
-    pattern == host || port.is_some_and(|port| pattern == format!("{host}:{port}"))
+fn host_matches(pattern: &str, (host, port): (&str, Option<u16>), deny: bool) -> bool {
+    let any_port = || deny && pattern.split(':').next() == Some(host);
+    pattern == host || port.map_or_else(any_port, |port| pattern == format!("{host}:{port}"))
 }
 
 /// The fields of a clause that say no.
@@ -191,7 +193,7 @@ fn failures(rule: &ModelRule, clause: &ModelClause, ask: &Ask, deny: bool) -> Ve
         return failed;
     };
     if fails(&clause.hosts, &|pattern| {
-        host_matches(pattern, http.authority)
+        host_matches(pattern, http.authority, deny)
     }) {
         failed.push("hosts");
     }
@@ -309,7 +311,7 @@ fn the_evaluator_agrees_with_a_naive_model_on_a_million_pairs() {
     const POLICIES: usize = 20_000;
     const ASKS: usize = 50;
     let ids = CALLERS.map(|id| SpiffeId::parse(id).unwrap());
-    let paths = PATHS.map(|path| Canonical::of(path.as_bytes()).unwrap());
+    let paths = PATHS.map(|path| Reading::of(path.as_bytes(), Paths::Strict).unwrap());
     let mut dice = Dice(0x00C0_FFEE);
     let mut counts = [0; 4];
     for _ in 0..POLICIES {
@@ -324,7 +326,8 @@ fn the_evaluator_agrees_with_a_naive_model_on_a_million_pairs() {
                 port: http.authority.1,
                 path: http
                     .path
-                    .and_then(|asked| paths.iter().find(|path| path.as_str() == asked)),
+                    .and_then(|asked| PATHS.iter().position(|path| *path == asked))
+                    .map(|at| &paths[at]),
             });
             let seen = rules.for_caller(caller, ask.listener).decide(&request);
             counts[seen

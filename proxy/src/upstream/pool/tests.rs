@@ -1,19 +1,23 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
-use config::{SpiffeId, TrustDomain};
+use crate::upstream::{How, Means};
+use crate::version::Version;
+use config::sidecar::Dns;
+use config::{Address, SpiffeId, TrustDomain};
 use identity::pki_types::CertificateDer;
 use identity::{Bundle, Bundles, Generation, Key, Svid};
 use rustls::pki_types::ServerName;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+use telemetry::SidecarMetrics;
 use tokio::net::TcpListener;
 
 fn upstream(endpoint: SocketAddr, how: How, idle: Duration) -> Arc<Upstream> {
     let config = UpstreamConfig {
-        endpoints: vec![Address::Tcp {
-            host: endpoint.ip().to_string(),
-            port: endpoint.port(),
-        }],
+        service: "orders".into(),
+        endpoints: vec![Written::At(Address::parse(&endpoint.to_string()).unwrap())],
         header_bytes: 65536,
         headers: 200,
         connect: Duration::from_secs(10),
@@ -21,7 +25,8 @@ fn upstream(endpoint: SocketAddr, how: How, idle: Duration) -> Arc<Upstream> {
         idle,
         after_expiry: Duration::from_secs(86_400),
     };
-    Upstream::new(config, how, SidecarMetrics::new())
+    let means = Means::new(SidecarMetrics::new(), Arc::default(), &Dns::default());
+    Upstream::new(config, how, means)
 }
 
 fn mutual() -> How {
@@ -56,7 +61,7 @@ async fn who_waits_for_a_dial_shares_its_failure_instead_of_dialling_after_it() 
     let asking = (0..10).map(|_| {
         let upstream = upstream.clone();
         tokio::spawn(async move {
-            let leased = upstream.lease(Version::Http2).await;
+            let leased = upstream.lease(Version::Http2, &Tried::default()).await;
             leased.map(drop).map_err(|refusal| refusal.reason)
         })
     });
@@ -87,9 +92,12 @@ fn a_connection_is_left_before_a_leaf_on_it_ends() {
 #[tokio::test]
 async fn an_http2_connection_without_streams_is_closed_after_its_time() {
     let (listener, address) = listener().await;
-    let upstream = upstream(address, How::Plain, Duration::from_millis(200));
+    let upstream = upstream(address, How::App, Duration::from_millis(200));
 
-    let lease = upstream.lease(Version::Http2).await.unwrap();
+    let lease = upstream
+        .lease(Version::Http2, &Tried::default())
+        .await
+        .unwrap();
     let (mut socket, _) = listener.accept().await.unwrap();
     let reading = tokio::spawn(async move {
         let mut seen = Vec::new();
