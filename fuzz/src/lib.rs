@@ -28,8 +28,11 @@ taken! {
     "../../proxy/src/authority.rs" as authority,
     "../../proxy/src/front/frame.rs" as frame,
     "../../proxy/src/front/fields.rs" as fields,
+    "../../proxy/src/front/blocks.rs" as blocks,
+    "../../proxy/src/front/answers.rs" as answers,
+    "../../proxy/src/front/flood.rs" as flood,
+    "../../proxy/src/front/tally.rs" as tally,
     "../../proxy/src/ordered.rs" as ordered,
     "../../proxy/src/headers.rs" as headers,
-    "../../proxy/src/front/frames.rs" as frames,
     "../../proxy/src/front/http1/mod.rs" as http1,
 }

@@ -1,7 +1,9 @@
 //! Frames of HTTP/2, as they are counted.
 
 use super::bytes::{Rest, cut};
-use crate::frames::{Answers, Blocks, Tally, TooLarge, Wrong};
+use crate::answers::{Answers, Wrong};
+use crate::blocks::{Blocks, TooLarge};
+use crate::tally::Tally;
 use config::unit::Rate;
 use std::time::Duration;
 

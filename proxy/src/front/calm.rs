@@ -1,10 +1,10 @@
 //! Counts what an HTTP/2 client makes us do and how much of a head it sends, and ends the connection when it is too much.
 //!
-//! Bytes pass unchanged. On a [`Flood`](super::frames::Flood) the client is told so (RFC 9113 §7), where a frame may begin, and
+//! Bytes pass unchanged. On a [`Flood`](super::flood::Flood) the client is told so (RFC 9113 §7), where a frame may begin, and
 //! reading fails: hyper then ends the connection. What is read and written is looked at once, frame heads only.
 
-use super::frames::Tally;
 use super::last::Last;
+use super::tally::Tally;
 use crate::exchange::Facts;
 use crate::trail;
 use config::sidecar::Limits;

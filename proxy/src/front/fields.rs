@@ -9,6 +9,9 @@
 
 use super::frame::{Frame, kind};
 
+/// Why a connection ends whose trailers hold pseudo-header fields.
+pub(super) const PSEUDO_IN_TRAILERS: &str = "pseudo_headers_in_trailers";
+
 /// A field block that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Block {

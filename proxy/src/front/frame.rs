@@ -113,3 +113,36 @@ impl Cutter {
         (Some(frame), bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::super::written::frame;
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn frames_are_found_wherever_the_bytes_are_cut(
+            frames in proptest::collection::vec((any::<u8>(), any::<u8>(), 0usize..300), 0..20),
+            sizes in proptest::collection::vec(1usize..64, 1..50),
+        ) {
+            let bytes: Vec<u8> = frames.iter().flat_map(|(kind, flags, length)| frame(*kind, *flags, *length)).collect();
+            let (mut cutter, mut found, mut rest) = (Cutter::of_server(), Vec::new(), &bytes[..]);
+            for size in sizes.iter().cycle() {
+                let (part, after) = rest.split_at((*size).min(rest.len()));
+                let mut part = part;
+                while let (Some(frame), left) = cutter.next(part) {
+                    found.push((frame.kind, frame.flags, frame.length as usize));
+                    part = left;
+                }
+                rest = after;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            prop_assert_eq!(found, frames);
+            prop_assert!(cutter.is_between());
+        }
+    }
+}

@@ -12,7 +12,12 @@
 mod http1;
 mod frame;
 mod fields;
-mod frames;
+mod blocks;
+mod answers;
+mod flood;
+mod tally;
+#[cfg(test)]
+mod written;
 
 mod ahead;
 mod last;
@@ -23,8 +28,10 @@ mod guarded;
 mod lent;
 
 pub(crate) use ahead::Ahead;
+pub(crate) use answers::{Answers, Wrong};
+pub(crate) use blocks::Blocks;
 pub(crate) use calm::Calm;
-pub(crate) use frames::{Answers, Blocks, Wrong, too_much_of};
+pub(crate) use flood::too_much_of;
 pub(crate) use guarded::Guarded;
 pub(crate) use held::Held;
 pub(crate) use http1::{Answers as Judge, Asked, Bounds, Fault, Kind, Step};
