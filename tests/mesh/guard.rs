@@ -31,76 +31,94 @@ async fn ends<S: AsyncRead + AsyncWrite + Unpin>(mut client: Client<S>, status: 
     assert_eq!(client.rest().await.unwrap(), b"", "{reason}");
 }
 
-/// A line each: what is sent, its status and its reason.
-const BAD: &[(&str, u16, &str)] = &[
-    ("GET / HTTP/1.1\nhost: orders\n\n", 400, "bare_lf"),
+/// A line each: what is sent, its status and its reason, and the method and path in the log where its request line is right.
+const BAD: &[(&str, u16, &str, &str)] = &[
+    ("GET / HTTP/1.1\nhost: orders\n\n", 400, "bare_lf", ""),
     (
         "GET / HTTP/1.1\r\nhost: orders\r\nx: a\rb\r\n\r\n",
         400,
         "bare_cr",
+        "GET /",
     ),
     (
-        "GET / HTTP/1.1\r\nhost: orders\r\nx: a\r\n b\r\n\r\n",
+        "\r\nPUT /a?secret=b HTTP/1.1\r\nhost: orders\r\nx: a\r\n b\r\n\r\n",
         400,
         "folded_header",
+        "PUT /a",
     ),
     (
         "GET / HTTP/1.1\r\nhost : orders\r\n\r\n",
         400,
         "space_before_colon",
+        "GET /",
     ),
     (
         "GET / HTTP/1.1\r\nhost: orders\r\nx: \0\r\n\r\n",
         400,
         "bad_header_value",
+        "GET /",
     ),
     (
         "GET /#a HTTP/1.1\r\nhost: orders\r\n\r\n",
         400,
         "fragment_in_target",
+        "",
     ),
     // Of these hyper says 400 by itself.
     (
         "GET /?a=\"b\" HTTP/1.1\r\nhost: orders\r\n\r\n",
         400,
         "bad_target",
+        "",
     ),
     (
         "GET a/b HTTP/1.1\r\nhost: orders\r\n\r\n",
         400,
         "bad_target",
+        "",
     ),
-    ("G{T / HTTP/1.1\r\nhost: orders\r\n\r\n", 400, "bad_method"),
-    ("GET / HTTP/1.1\r\n\r\n", 400, "no_host"),
     (
-        "GET / HTTP/1.1\r\nhost: orders\r\nhost: orders\r\n\r\n",
+        "G{T / HTTP/1.1\r\nhost: orders\r\n\r\n",
+        400,
+        "bad_method",
+        "",
+    ),
+    ("BREW /pot HTTP/1.1\r\n\r\n", 400, "no_host", "BREW /pot"),
+    (
+        "OPTIONS * HTTP/1.1\r\nhost: orders\r\nhost: orders\r\n\r\n",
         400,
         "two_hosts",
+        "OPTIONS *",
     ),
     (
         "GET / HTTP/1.2\r\nhost: orders\r\n\r\n",
         505,
         "version_not_supported",
+        "",
     ),
     (
         "POST / HTTP/1.1\r\nhost: orders\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         400,
         "content_length_and_transfer_encoding",
+        "POST /",
     ),
     (
-        "POST / HTTP/1.1\r\nhost: orders\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\nok",
+        "POST http://me:secret@orders/b?c HTTP/1.1\r\nhost: orders\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\nok",
         400,
         "two_content_lengths",
+        "POST /b",
     ),
     (
-        "POST / HTTP/1.1\r\nhost: orders\r\ncontent-length: 2, 2\r\n\r\nok",
+        "POST /%0a HTTP/1.1\r\nhost: orders\r\ncontent-length: 2, 2\r\n\r\nok",
         400,
         "bad_content_length",
+        "POST /%0a",
     ),
     (
         "POST / HTTP/1.1\r\nhost: orders\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         501,
         "unknown_transfer_coding",
+        "POST /",
     ),
 ];
 
@@ -109,7 +127,7 @@ async fn what_is_no_request_is_refused_by_us_and_told_on_the_way_out_and_on_the_
     let app = HttpApp::start().await;
     let pair = Pair::before(app.addr);
     let svid = pair.shop.svid("storefront");
-    for (bytes, status, reason) in BAD {
+    for (bytes, status, reason, asked) in BAD {
         let mut client = Client::connect(pair.calling.at("http")).await;
         client.send(bytes.as_bytes()).await.unwrap();
         ends(client, *status, reason).await;
@@ -121,6 +139,9 @@ async fn what_is_no_request_is_refused_by_us_and_told_on_the_way_out_and_on_the_
         for sidecar in [&pair.calling, &pair.called] {
             let line = sidecar.logged(reason, |line| line["reason"] == *reason);
             assert_eq!(line["status"], *status, "{line}");
+            let part = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+            let logged = [part("method"), part("path")].join(" ");
+            assert_eq!(logged.trim(), *asked, "{line}");
         }
     }
     let series = "countersign_refused_heads_total{reason=\"bare_lf\"}";

@@ -8,6 +8,7 @@ use crate::answer::{Cause, Refusal};
 use crate::interim::Interims;
 use crate::load::{Full, Holder, Load, Probing};
 use crate::under_way::UnderWay;
+use http::{Method, Uri};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -199,7 +200,14 @@ impl Facts {
         }
     }
     /// A head was refused before it was a request: counted and told here, since no exchange comes of it.
-    pub(crate) fn refused_head(&self, reason: &'static str, status: u16) {
+    ///
+    /// `asked` is what its request line says, where that was right.
+    pub(crate) fn refused_head(
+        &self,
+        reason: &'static str,
+        status: u16,
+        asked: Option<&(Method, Uri)>,
+    ) {
         self.metrics.refused_head(reason);
         let listener = &*self.listener;
         tracing::debug!(listener, reason, "refused a head");
@@ -208,6 +216,8 @@ impl Facts {
                 listener,
                 local_id: &self.local_id,
                 peer_id: self.peer_id.as_deref().unwrap_or_default(),
+                method: asked.map_or("", |(method, _)| method.as_str()),
+                path: asked.map_or("", |(_, uri)| uri.path()),
                 status,
                 reason,
                 error: "what it sent is no request",

@@ -10,7 +10,7 @@
 //! 5. Bytes after an Upgrade request and before its answer are no request; after CONNECT nothing is.
 
 use super::held::Held;
-use super::http1::{Bounds, End, Fault, Framing, Kind, RequestHead, Requests, Step};
+use super::http1::{Bounds, End, Fault, Framing, Kind, RequestHead, RequestLine, Requests, Step};
 use super::last::Last;
 use super::refused::Why;
 use crate::abort::Abort;
@@ -286,11 +286,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
                     Kind::Head => Form::Head,
                     Kind::Connect | Kind::Other => Form::Whole,
                 };
-                Leaving::Refuses(why.tell(&self.facts, form), 0)
+                Leaving::Refuses(why.tell(&self.facts, form, self.asked(why)), 0)
             }
             State::Refused(_) | State::Broken(_) => Leaving::Closes(Last::default()),
             _ if self.facts.owes_farewell() => Leaving::Says(FAREWELL),
             _ => Leaving::Not,
+        }
+    }
+    /// What a refused head asks, as far as that can be said: all of it is held, since nothing of it passed.
+    fn asked(&self, why: Why) -> Option<RequestLine<'_>> {
+        match why {
+            Why::Fault(_) => self.requests.asked(self.held.kept()),
+            Why::Early | Why::Misread => None,
         }
     }
     fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {

@@ -36,6 +36,10 @@ impl Held {
         }
         true
     }
+    /// What may not be handed on.
+    pub(crate) fn kept(&self) -> &[u8] {
+        self.bytes.get(self.cleared..).unwrap_or_default()
+    }
     /// The bytes, to be judged and put back.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         self.cleared = 0;

@@ -1,9 +1,9 @@
 //! What is said to a client whose bytes are refused before they are a request: told like any refusal, written by ourselves.
 
-use super::http1::Fault;
+use super::http1::{Fault, RequestLine};
 use crate::answer::{Cause, Form, Refusal};
 use crate::exchange::Facts;
-use http::Response;
+use http::{Method, Response, Uri};
 use http_body::Body;
 use http_body_util::Full;
 use std::pin::pin;
@@ -29,17 +29,24 @@ impl Why {
             Self::Misread => "malformed_head",
         }
     }
-    /// Counted, logged, and as it is written to the client.
-    pub(super) fn tell(self, facts: &Facts, form: Form) -> Vec<u8> {
+    /// Counted, logged with what was asked where that was read, and as it is written to the client.
+    pub(super) fn tell(self, facts: &Facts, form: Form, asked: Option<RequestLine<'_>>) -> Vec<u8> {
         let cause = match self {
             Self::Fault(fault) => Cause::of(fault.status()),
             Self::Early | Self::Misread => Cause::Malformed,
         };
         let refusal = Refusal::unsent(cause, self.reason());
         let answer = refusal.answer(form);
-        facts.refused_head(refusal.reason, answer.status().as_u16());
+        let asked = asked.and_then(read);
+        facts.refused_head(refusal.reason, answer.status().as_u16(), asked.as_ref());
         written(answer)
     }
+}
+
+/// What was asked, as of every other request. `None`: hyper would not read it so.
+fn read(line: RequestLine<'_>) -> Option<(Method, Uri)> {
+    let method = Method::from_bytes(line.method).ok()?;
+    Some((method, Uri::try_from(line.target).ok()?))
 }
 
 /// An answer as HTTP/1.1 writes it, the last on its connection.

@@ -21,7 +21,7 @@ mod answers;
 pub(crate) use answers::{AnswerHead, Answers, Asked};
 pub(crate) use body::Framing;
 pub(crate) use fault::Fault;
-pub(crate) use requests::{Kind, RequestHead, Requests};
+pub(crate) use requests::{Kind, RequestHead, RequestLine, Requests};
 
 /// What one direction may make us look at before anything is known to be good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

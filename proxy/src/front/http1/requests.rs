@@ -29,6 +29,15 @@ pub(crate) struct RequestHead {
     pub(crate) framing: Framing,
 }
 
+/// What a request asks, in bytes that a method and a target have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RequestLine<'b> {
+    /// A token.
+    pub(crate) method: &'b [u8],
+    /// In one of the forms of RFC 9112 §3.2.
+    pub(crate) target: &'b [u8],
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
     /// Before the request line.
@@ -53,6 +62,8 @@ struct Head {
     next: usize,
     /// Where what is under way begins.
     from: usize,
+    /// Where the method begins.
+    method: usize,
     /// Where the target begins.
     target: usize,
     kind: Kind,
@@ -66,6 +77,7 @@ impl Head {
             at: At::Begin,
             next: 0,
             from: 0,
+            method: 0,
             target: 0,
             kind: Kind::Other,
             version: Version::Http11,
@@ -143,7 +155,7 @@ impl Head {
             _ => Kind::Other,
         };
         self.next += 1;
-        (self.target, self.at) = (self.next, At::Path);
+        (self.method, self.target, self.at) = (self.from, self.next, At::Path);
         Ok(())
     }
     fn in_target(&mut self, bytes: &[u8]) -> Result<(), Fault> {
@@ -190,6 +202,18 @@ impl Head {
         }
         self.next += 1;
         Ok(())
+    }
+    /// What was asked, once the request line was read: the method, and the target up to the space before the version.
+    fn asked<'b>(&self, bytes: &'b [u8]) -> Option<RequestLine<'b>> {
+        // A space follows either.
+        let (target, version) = (self.target.checked_sub(1)?, self.from.checked_sub(1)?);
+        if self.at != At::Fields {
+            return None;
+        }
+        Some(RequestLine {
+            method: bytes.get(self.method..target)?,
+            target: bytes.get(self.target..version)?,
+        })
     }
     fn whole(&self) -> Result<RequestHead, Fault> {
         let (fields, version) = (&self.fields, self.version);
@@ -251,6 +275,10 @@ impl Requests {
     /// Whether a body is under way.
     pub(crate) fn is_in_body(&self) -> bool {
         self.body.is_some()
+    }
+    /// What the head under way asks, once its whole request line was found right; of the bytes that were judged last.
+    pub(crate) fn asked<'b>(&self, bytes: &'b [u8]) -> Option<RequestLine<'b>> {
+        self.head.asked(bytes)
     }
     /// The method of the head under way, once it was read.
     pub(crate) fn kind(&self) -> Kind {

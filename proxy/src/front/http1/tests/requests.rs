@@ -248,3 +248,42 @@ fn a_target_that_no_reader_counts_is_too_long_however_large_a_head_may_be() {
         assert_eq!(judged.map(|_| ()), expected);
     }
 }
+
+#[test]
+fn what_is_asked_is_known_once_the_request_line_was_found_right_and_not_before() {
+    let line = "GET /a?b HTTP/1.1\r\n";
+    for (bytes, expected) in [
+        (format!("{line}host : a\r\n"), Some(("GET", "/a?b"))),
+        (format!("\r\n{line}host : a\r\n"), Some(("GET", "/a?b"))),
+        (format!("{line}host: a"), Some(("GET", "/a?b"))),
+        (line.to_owned(), Some(("GET", "/a?b"))),
+        (line[..line.len() - 1].to_owned(), None),
+        ("GET /a?b HTTP/1.1\n".into(), None),
+        ("GET /a?b HTTP/2.0\r\n".into(), None),
+        ("GET /a b HTTP/1.1\r\n".into(), None),
+        ("GET /\u{e4} HTTP/1.1\r\n".into(), None),
+        ("G{T / HTTP/1.1\r\n".into(), None),
+        ("\n".into(), None),
+        (String::new(), None),
+    ] {
+        let mut machine = Requests::new(BOUNDS);
+        let _ = machine.judge(bytes.as_bytes());
+        let asked = machine.asked(bytes.as_bytes());
+        let expected = expected.map(|(method, target): (&str, &str)| RequestLine {
+            method: method.as_bytes(),
+            target: target.as_bytes(),
+        });
+        assert_eq!(asked, expected, "{bytes:?}");
+    }
+}
+
+#[test]
+fn what_was_asked_before_is_not_what_a_bad_head_asks() {
+    let good = b"GET /good HTTP/1.1\r\nhost: a\r\n\r\n";
+    let mut machine = Requests::new(BOUNDS);
+    machine.judge(good).unwrap();
+    assert_eq!(machine.asked(good), None, "it has ended");
+    let bad = b"G{T / HTTP/1.1\r\n";
+    assert_eq!(machine.judge(bad), Err(Fault::Method));
+    assert_eq!(machine.asked(bad), None);
+}
