@@ -137,6 +137,11 @@ impl RequestBody {
         let reader = Reader::first(Arc::new(Mutex::new(kept)));
         (Self(Source::Kept(reader)), Some(sending))
     }
+    /// That of a request without one.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        Self(Source::None)
+    }
     /// How it is sent once more; `None`: it goes once.
     pub(crate) fn spare(&self) -> Option<Spare> {
         match &self.0 {

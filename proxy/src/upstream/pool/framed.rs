@@ -4,11 +4,8 @@
 //! ends with whatever is under way on it.
 
 use crate::front::{Answers, Wrong};
-use crate::request_body::RequestBody;
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::io::{Error, IoSlice, Result};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -21,7 +18,7 @@ use tokio::time::timeout;
 pub(super) struct Said {
     wrong: OnceLock<Wrong>,
     /// Whether its settings offer extended CONNECT, once h2 has taken them in.
-    offers_connect: watch::Sender<Option<bool>>,
+    pub(super) offers_connect: watch::Sender<Option<bool>>,
 }
 
 impl Said {
@@ -68,7 +65,8 @@ impl<S> Framed<S> {
 pub(super) struct Watching {
     /// What is learned of it.
     pub(super) said: Arc<Said>,
-    settled: oneshot::Receiver<()>,
+    /// Told when h2 has taken the server's settings in.
+    pub(super) settled: oneshot::Receiver<()>,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Framed<S> {
@@ -93,32 +91,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Framed<S> {
             return Poll::Ready(Err(Error::other(wrong.reason())));
         }
         Poll::Ready(Ok(()))
-    }
-}
-
-/// Drives a connection over such a socket to its end; why it ended shows in the requests that it was carrying.
-pub(super) async fn drive<S>(
-    connection: http2::Connection<TokioIo<Framed<S>>, RequestBody, TokioExecutor>,
-    watching: Watching,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let Watching { said, settled } = watching;
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => {
-            // Who waits for its settings waits no longer.
-            said.offers_connect.send_replace(Some(false));
-            ended
-        }
-        _ = settled => {
-            let offers = connection.is_extended_connect_protocol_enabled();
-            said.offers_connect.send_replace(Some(offers));
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "an upstream connection ended");
     }
 }
 

@@ -1,14 +1,14 @@
 //! One connection over HTTP/2: many requests at a time.
 
-use super::framed::{Framed, Said, drive};
+use super::driven::{Sender, Tasks, drive};
+use super::framed::{Framed, Said};
 use super::{UpstreamConfig, broken};
 use crate::believed::Believed;
 use crate::clock::Passed;
 use crate::front::Blocks;
-use crate::request_body::RequestBody;
 use crate::upstream::{Connected, DialError, Disbelief, Ending, Open};
 use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -19,7 +19,7 @@ const H2_CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 
 /// A connection that requests share.
 pub(super) struct H2 {
-    pub(super) sender: http2::SendRequest<RequestBody>,
+    pub(super) sender: Sender,
     pub(super) streams: AtomicUsize,
     /// When its last stream ended, while it has none.
     pub(super) idle_since: Mutex<Instant>,
@@ -53,7 +53,8 @@ pub(super) async fn start(
     let io = Ending::new(io, Passed::at(cut_at), disbelief.clone());
     let (io, watching) = Framed::new(io, header_bytes);
     let frames = watching.said.clone();
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let (tasks, mut first) = Tasks::new();
+    let mut builder = http2::Builder::new(tasks);
     builder
         .timer(TokioTimer::new())
         .initial_stream_window_size(H2_STREAM_WINDOW_BYTES)
@@ -67,7 +68,15 @@ pub(super) async fn start(
             .keep_alive_timeout(Duration::from_secs(10));
     }
     let (sender, connection) = builder.handshake(TokioIo::new(io)).await.map_err(broken)?;
-    tokio::spawn(drive(connection, watching));
+    let reads_and_writes = first.try_recv().map_err(std::io::Error::other);
+    let reads_and_writes = reads_and_writes.map_err(DialError::Connect)?;
+    let sender = Sender::new(sender);
+    tokio::spawn(drive(
+        connection,
+        reads_and_writes,
+        sender.closing(),
+        watching,
+    ));
     Ok(Arc::new(H2 {
         sender,
         streams: AtomicUsize::new(0),

@@ -85,7 +85,13 @@ impl Lease {
                 link.sender.try_send_request(request).await
             }
             Link::H1(None) => return Err(Unanswered::Unsent(Box::new(request))),
-            Link::H2(link) => link.sender.clone().try_send_request(request).await,
+            Link::H2(link) => {
+                let sent = match link.sender.get() {
+                    Some(mut sender) => sender.try_send_request(request),
+                    None => return Err(Unanswered::Unsent(Box::new(request))),
+                };
+                sent.await
+            }
         };
         sent.map_err(|mut error| match error.take_message() {
             Some(request) => {

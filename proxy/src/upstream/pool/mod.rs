@@ -9,6 +9,7 @@ mod rest;
 mod judged;
 mod h1;
 mod framed;
+mod driven;
 mod h2;
 mod endpoint;
 mod lease;
@@ -93,5 +94,7 @@ fn broken(error: hyper::Error) -> DialError {
     DialError::Connect(std::io::Error::other(error))
 }
 
+#[cfg(test)]
+mod leaving_tests;
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ use std::time::Instant;
 use telemetry::SidecarMetrics;
 use tokio::net::TcpListener;
 
-fn upstream(endpoint: SocketAddr, how: How, idle: Duration) -> Arc<Upstream> {
+pub(super) fn upstream(endpoint: SocketAddr, how: How, idle: Duration) -> Arc<Upstream> {
     let config = UpstreamConfig {
         service: "orders".into(),
         endpoints: vec![Written::At(Address::parse(&endpoint.to_string()).unwrap())],
@@ -45,7 +45,7 @@ fn mutual() -> How {
     }
 }
 
-async fn listener() -> (TcpListener, SocketAddr) {
+pub(super) async fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
