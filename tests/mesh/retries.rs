@@ -1,6 +1,6 @@
 //! What is sent again, proven by servers that remember every request that came to them.
 
-use crate::support::app::HttpApp;
+use crate::support::app::{HttpApp, nobody};
 use crate::support::http::{Flow, Pen, h1, h2, whole};
 use crate::support::mesh::Domain;
 use crate::support::pair::{Otherwise, Pair};
@@ -154,9 +154,7 @@ async fn no_post_comes_twice_that_may_have_been_looked_at() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_found_no_connection_is_tried_again_whatever_its_method() {
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let refuses = nobody.local_addr().unwrap();
-    drop(nobody);
+    let refuses = nobody();
     let hangs_up = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let no_tls = hangs_up.local_addr().unwrap();
     tokio::spawn(async move { while hangs_up.accept().await.is_ok() {} });
