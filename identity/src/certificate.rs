@@ -160,13 +160,7 @@ impl<'a> Certificate<'a> {
         if significant(x509.raw_serial()).len() > SERIAL_BYTES_MAX {
             return Err(Malformed::Serial);
         }
-        let tbs = x509.tbs_certificate.as_ref();
-        if !written::has_times(tbs) {
-            return Err(Malformed::Validity);
-        }
-        if !written::has_extensions(tbs) {
-            return Err(Malformed::Encoding);
-        }
+        written::check(x509.tbs_certificate.as_ref())?;
         let not_before =
             from_seconds(x509.validity().not_before.timestamp()).ok_or(Malformed::Validity)?;
         let not_after =
@@ -206,8 +200,14 @@ impl<'a> Certificate<'a> {
             }
             let value = extension.value;
             if extension.oid == oid::OID_X509_EXT_BASIC_CONSTRAINTS {
+                if !written::is_constraints(value) {
+                    return Err(Malformed::Encoding);
+                }
                 self.basic_constraints = Some(whole(BasicConstraints::from_der(value))?);
             } else if extension.oid == oid::OID_X509_EXT_KEY_USAGE {
+                if !written::is_bits(value) {
+                    return Err(Malformed::Encoding);
+                }
                 self.key_usage = Some((whole(KeyUsage::from_der(value))?, extension.critical));
             } else if extension.oid == oid::OID_X509_EXT_EXTENDED_KEY_USAGE {
                 if !written::is_object_ids(value) {
