@@ -7,6 +7,7 @@ use socket2::{SockRef, TcpKeepalive};
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -72,6 +73,44 @@ impl Socket {
             // Whoever has left already need not hear of it.
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
+    }
+
+    /// Resolves when the other side is gone for good, and has not only closed its writing half: it reset the connection, the
+    /// kernel gave it up, or, over a unix socket, it closed. A side that closed a TCP connection altogether is known to be gone when
+    /// its kernel resets what is sent to it, if only to ask whether it is there ([`prepare`]). Costs a descriptor until it is
+    /// dropped, and reads and writes nothing.
+    ///
+    /// # Errors
+    /// There is no descriptor left.
+    pub fn gone(&self) -> io::Result<impl Future<Output = ()> + Send + 'static> {
+        // Under a descriptor of its own, which may forget that there is room for more bytes: nobody writes to it.
+        let watched = match self {
+            Socket::Tcp(stream) => {
+                let fd = stream.as_fd().try_clone_to_owned()?;
+                Socket::Tcp(TcpStream::from_std(fd.into())?)
+            }
+            Socket::Unix(stream) => {
+                let fd = stream.as_fd().try_clone_to_owned()?;
+                Socket::Unix(UnixStream::from_std(fd.into())?)
+            }
+        };
+        Ok(async move { while watched.is_there().await {} })
+    }
+
+    /// Waits for news of it. Whether the other side is still there.
+    async fn is_there(&self) -> bool {
+        let nothing = || io::Result::<()>::Err(io::ErrorKind::WouldBlock.into());
+        let (ready, _forgotten) = match self {
+            Socket::Tcp(stream) => (
+                stream.ready(Interest::WRITABLE).await,
+                stream.try_io(Interest::WRITABLE, nothing),
+            ),
+            Socket::Unix(stream) => (
+                stream.ready(Interest::WRITABLE).await,
+                stream.try_io(Interest::WRITABLE, nothing),
+            ),
+        };
+        ready.is_ok_and(|ready| !ready.is_write_closed())
     }
 
     /// The first bytes that wait, left where they are; 0 when the other side has closed. Cancel safe.
@@ -211,6 +250,28 @@ mod tests {
             near.read_exact(&mut read[..1]).await.unwrap();
             drop(far);
             assert_eq!(near.peek(&mut seen).await.unwrap(), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_closed_one_half_is_there_until_it_closes_the_other_or_resets() {
+        for (mut far, mut near) in pairs().await {
+            let mut gone = Box::pin(near.gone().unwrap());
+            far.shutdown().await.unwrap();
+            assert_eq!(near.read(&mut [0]).await.unwrap(), 0, "{near:?}");
+            let soon = timeout(Duration::from_millis(20), gone.as_mut()).await;
+            assert!(soon.is_err(), "{near:?}");
+
+            // It hears what is said, and is still there.
+            near.write_all(b"answer").await.unwrap();
+            far.read_exact(&mut [0; 6]).await.unwrap();
+            let soon = timeout(Duration::from_millis(20), gone.as_mut()).await;
+            assert!(soon.is_err(), "{near:?}");
+
+            far.reset_at_end();
+            drop(far);
+            let told = timeout(Duration::from_secs(5), gone).await;
+            assert!(told.is_ok(), "{near:?}");
         }
     }
 

@@ -6,6 +6,7 @@ use crate::answer::{Cause, Refusal};
 use crate::believed::Believed;
 use crate::clock;
 use crate::exchange::{ASKED_BACK, Facts};
+use crate::far_end::FarEnd;
 use crate::forward::{Way, forward};
 use crate::headers::Bound;
 use crate::http::{Bounds, Check, Observe, serve};
@@ -23,7 +24,7 @@ use crate::upstream::Connected;
 use crate::version::Version;
 use crate::which::{Described, Which};
 use crate::world::World;
-use config::sidecar::Protocol;
+use config::sidecar::{HalfClose, Protocol};
 use daemon::drain::Draining;
 use daemon::places::Origin;
 use daemon::socket::{Peer, Socket};
@@ -193,7 +194,7 @@ impl Inbound {
         snapshot: &Snapshot,
         stop: Draining,
     ) where
-        I: Abort + AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        I: Abort + FarEnd + AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let Came {
             who,
@@ -212,7 +213,7 @@ impl Inbound {
         );
         listed.carries(Kind::Http(version, facts.clone()));
         let caller = Caller::new(self.world.clone(), snapshot, self.which.clone(), who);
-        let limits = &snapshot.config.limits;
+        let (limits, inbound) = (&snapshot.config.limits, snapshot.inbound(&self.which));
         let ends = caller.ends();
         let cut_at = ends.and_then(|ends| clock::cut_at(ends, limits.after_expiry));
         let handover = Arc::new(Handover::new(caller.judging(), stop.clone(), cut_at));
@@ -220,6 +221,7 @@ impl Inbound {
             limits,
             ends,
             holding,
+            half_close: inbound.map_or(HalfClose::Abort, |inbound| inbound.half_close),
             stop,
             handover: &handover,
             judging: caller.judging(),

@@ -11,6 +11,7 @@
 //! 4. Every request is counted and logged exactly once, however it ends.
 
 mod abort;
+mod far_end;
 mod activity;
 mod clock;
 mod metered;

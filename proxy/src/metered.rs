@@ -4,6 +4,7 @@
 //! does so without a lock, and costs the connection nothing.
 
 use crate::abort::Abort;
+use crate::far_end::{FarEnd, Gone};
 use daemon::socket::Socket;
 use std::io::{IoSlice, Result};
 use std::pin::Pin;
@@ -57,6 +58,12 @@ impl Metered {
 impl Abort for Metered {
     fn abort(&self) {
         self.socket.abort();
+    }
+}
+
+impl FarEnd for Metered {
+    fn gone(&self) -> Result<Gone> {
+        FarEnd::gone(&self.socket)
     }
 }
 

@@ -23,7 +23,7 @@ use crate::version::Version;
 use crate::which::{Described, Which};
 use crate::wish::Wish;
 use crate::world::World;
-use config::sidecar::Protocol;
+use config::sidecar::{HalfClose, Protocol};
 use daemon::drain::Draining;
 use daemon::socket::{Peer, Socket};
 use std::sync::Arc;
@@ -86,7 +86,7 @@ impl Outbound {
         holding: &Holding,
         stop: Draining,
     ) {
-        let limits = &snapshot.config.limits;
+        let (limits, outbound) = (&snapshot.config.limits, snapshot.outbound(&self.which));
         let version = tokio::select! {
             version = Version::spoken(&socket, limits.first_byte) => version,
             () = stop.started() => None,
@@ -109,6 +109,7 @@ impl Outbound {
             limits,
             ends: None,
             holding,
+            half_close: outbound.map_or(HalfClose::Abort, |outbound| outbound.half_close),
             stop,
             handover: &handover,
             judging,

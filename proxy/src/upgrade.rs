@@ -12,6 +12,7 @@
 use crate::abort::Abort;
 use crate::believed::Believed;
 use crate::exchange::Exchange;
+use crate::far_end::FarEnd;
 use crate::front::Lent;
 use crate::over::Over;
 use crate::still::{Judging, Still};
@@ -58,7 +59,7 @@ impl Granted {
     /// Relays on an HTTP/1 connection that was served over `I`.
     async fn over_http1<I>(self, still: Still)
     where
-        I: Abort + AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        I: Abort + FarEnd + AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Some((caller, mut granted)) = self.answered().await else {
             return;
@@ -200,7 +201,7 @@ impl Handover {
     /// After HTTP/1 has ended on a connection that was served over `I`: what it became, to its end.
     pub(crate) async fn follow<I>(&self)
     where
-        I: Abort + AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        I: Abort + FarEnd + AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let left = self.left().take();
         if let Some((granted, still)) = left {

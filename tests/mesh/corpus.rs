@@ -160,7 +160,7 @@ fn called(shop: &Domain, witnesses: &[Witness]) -> (Member, Sidecar) {
     orders.policy(&allow_all(&["spiffe://shop.example/storefront"]));
     let listener = |(n, witness): (usize, &Witness)| {
         format!(
-            "  - {{ name: web{n}, listen: \"127.0.0.1:0\", app: \"{}\", protocol: http }}\n",
+            "  - {{ name: web{n}, listen: \"127.0.0.1:0\", app: \"{}\", protocol: http, clientHalfClose: allow }}\n",
             witness.at
         )
     };
@@ -178,7 +178,7 @@ fn calling(shop: &Domain, servers: &[std::net::SocketAddr]) -> (Member, Sidecar)
     let (mut listeners, mut services) = (String::new(), String::new());
     for (n, server) in servers.iter().enumerate() {
         listeners += &format!(
-            "  - {{ name: out{n}, listen: \"127.0.0.1:0\", protocol: http, service: orders{n} }}\n"
+            "  - {{ name: out{n}, listen: \"127.0.0.1:0\", protocol: http, service: orders{n}, clientHalfClose: allow }}\n"
         );
         services += &format!(
             "  - {{ name: orders{n}, hosts: [orders{n}], identity: \"spiffe://shop.example/orders\", endpoints: [\"{server}\"] }}\n"

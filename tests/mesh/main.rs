@@ -28,6 +28,7 @@ mod exposed;
 mod forbidden;
 mod failures;
 mod guard;
+mod halves;
 mod heads;
 mod http2;
 mod hygiene;

@@ -110,6 +110,12 @@ impl Client<TlsStream<TcpStream>> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// Over what is connected.
+    pub fn over(stream: S) -> Self {
+        let stream = BufReader::new(stream);
+        Client { stream }
+    }
+
     /// Sends bytes as they are.
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         let send = async {

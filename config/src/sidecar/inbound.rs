@@ -1,5 +1,6 @@
 //! Listeners for calls from the network to the app.
 
+use super::half_close::{CLIENT_HALF_CLOSE, HalfClose};
 use super::protocol::Protocol;
 use crate::describe::{Element, Word};
 use crate::form::{As, Choice, Flag, List, Listen, Map, Name, Noun, OneOf, Reach, Text, object};
@@ -28,6 +29,8 @@ pub struct Inbound {
     pub paths: Paths,
     /// Paths that anybody may GET in clear text, of an http listener: compared with the whole target, byte for byte.
     pub probes: Vec<String>,
+    /// What it means that a client of HTTP/1 closes its writing half.
+    pub half_close: HalfClose,
 }
 
 /// Who is heard.
@@ -246,15 +249,11 @@ impl Noun for Inbound {
             PATHS.about,
             REQUIRE_LOOPBACK.about,
             PROBES.about,
+            CLIENT_HALF_CLOSE.about,
             not_yet(
                 "xfcc",
                 "set",
                 "What `x-forwarded-client-cert` tells the app; today it is always set anew.",
-            ),
-            not_yet(
-                "clientHalfClose",
-                "allow",
-                "Whether a client may close its half first.",
             ),
         ],
     };
@@ -268,6 +267,8 @@ impl Noun for Inbound {
             fields.take(&PATHS),
         );
         let mut require_loopback = fields.take(&REQUIRE_LOOPBACK);
+        let half_close = fields.take(&CLIENT_HALF_CLOSE);
+        let half_close = HalfClose::of(value, &protocol, half_close);
         if let (Ok(true), Ok(app)) = (&require_loopback, &app)
             && !app.is_loopback()
             && let Some(written) = value.get("app")
@@ -300,6 +301,7 @@ impl Noun for Inbound {
                 .into_iter()
                 .map(|probe| probe.0)
                 .collect(),
+            half_close: half_close?,
         })
     }
 
@@ -317,6 +319,7 @@ impl Noun for Inbound {
             let probes = self.probes.iter().cloned().map(Probe).collect();
             pairs.push(PROBES.show(&probes));
         }
+        pairs.extend(self.half_close.shown(self.protocol));
         object(pairs)
     }
 }

@@ -1,6 +1,7 @@
 //! The sidecar's document: one file per element, and what must agree across them.
 
 mod protocol;
+mod half_close;
 
 mod source;
 mod tls;
@@ -19,6 +20,7 @@ mod outbound;
 mod agreement;
 
 pub use dns::Dns;
+pub use half_close::HalfClose;
 pub use identity::{Federated, Identity};
 pub use inbound::{Inbound, Mode, Paths};
 pub use limits::{Limits, PerIdentity};

@@ -1,5 +1,6 @@
 //! Listeners for calls from the app to the network.
 
+use super::half_close::{CLIENT_HALF_CLOSE, HalfClose};
 use super::protocol::Protocol;
 use super::service::Service;
 use crate::Address;
@@ -25,6 +26,8 @@ pub struct Outbound {
     pub unknown: Unknown,
     /// The only users whose processes may call; `None`: whoever reaches it. Only where `listen` is a unix socket.
     pub allow_uids: Option<Vec<u32>>,
+    /// What it means that a client of HTTP/1 closes its writing half.
+    pub half_close: HalfClose,
 }
 
 /// What becomes of a request that names no service.
@@ -44,6 +47,7 @@ pub(super) struct Written {
     service: Option<String>,
     unknown: Unknown,
     allow_uids: Option<Vec<u32>>,
+    half_close: HalfClose,
 }
 
 impl Written {
@@ -61,6 +65,7 @@ impl Written {
             service,
             unknown: self.unknown,
             allow_uids: self.allow_uids,
+            half_close: self.half_close,
         })
     }
 
@@ -76,6 +81,7 @@ impl Written {
             service,
             unknown: outbound.unknown,
             allow_uids: outbound.allow_uids.clone(),
+            half_close: outbound.half_close,
         }
     }
 }
@@ -175,6 +181,7 @@ impl Noun for Written {
             SERVICE.about,
             UNKNOWN.about,
             ALLOW_UIDS.about,
+            CLIENT_HALF_CLOSE.about,
         ],
     };
 
@@ -186,6 +193,8 @@ impl Noun for Written {
             fields.take(&PROTOCOL),
         );
         let (mut service, mut unknown) = (fields.maybe(&SERVICE), fields.take(&UNKNOWN));
+        let half_close = fields.take(&CLIENT_HALF_CLOSE);
+        let half_close = HalfClose::of(value, &protocol, half_close);
         if let (Ok(Protocol::Tcp), Ok(None)) = (&protocol, &service) {
             let help = "bytes name no host: add `service:` with the name of the service behind it";
             service = Err(value.note("a tcp listener without `service`", help));
@@ -220,6 +229,7 @@ impl Noun for Written {
             service: service?,
             unknown: unknown?,
             allow_uids: allow_uids?,
+            half_close: half_close?,
         })
     }
 
@@ -232,6 +242,7 @@ impl Noun for Written {
         pairs.extend(self.service.as_ref().map(|service| SERVICE.show(service)));
         pairs.push(UNKNOWN.show(&self.unknown));
         pairs.extend(self.allow_uids.as_ref().map(|uids| ALLOW_UIDS.show(uids)));
+        pairs.extend(self.half_close.shown(self.protocol));
         object(pairs)
     }
 }

@@ -226,6 +226,7 @@ fn listeners(named: &[(&str, Protocol)]) -> Vec<Inbound> {
             mode: config::sidecar::Mode::Strict,
             paths: config::sidecar::Paths::Strict,
             probes: Vec::new(),
+            half_close: config::sidecar::HalfClose::Abort,
         })
         .collect()
 }

@@ -158,6 +158,11 @@ impl Facts {
     pub(crate) fn is_of_sidecar(&self) {
         self.of_sidecar.store(true, Ordering::Relaxed);
     }
+    /// Whether its client is another sidecar, as far as its requests showed. On an outbound listener it is an app, which may pass
+    /// on what a sidecar said to it.
+    pub(crate) fn has_sidecar(&self) -> bool {
+        self.direction == Direction::Inbound && self.of_sidecar.load(Ordering::Relaxed)
+    }
     /// It ends after what is under way; at once where that is nothing: what its peer may just be sending is not read.
     pub(crate) fn leaves(&self) {
         self.ends.store(true, Ordering::Relaxed);

@@ -6,6 +6,7 @@
 
 use crate::abort::Abort;
 use crate::exchange::Facts;
+use crate::far_end::{FarEnd, Gone};
 use bytes::{Buf, Bytes};
 use std::io::{ErrorKind, IoSlice, Result};
 use std::pin::Pin;
@@ -65,6 +66,12 @@ impl<S: AsyncWrite + Unpin> Ahead<S> {
 impl<S: Abort> Abort for Ahead<S> {
     fn abort(&self) {
         self.stream.abort();
+    }
+}
+
+impl<S: FarEnd> FarEnd for Ahead<S> {
+    fn gone(&self) -> Result<Gone> {
+        self.stream.gone()
     }
 }
 

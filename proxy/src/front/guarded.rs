@@ -8,7 +8,9 @@
 //! 3. A bad body breaks off: whoever reads it never sees a good end.
 //! 4. What hyper would say by itself to a head that it does not take is not said: we do.
 //! 5. Bytes after an Upgrade request and before its answer are no request; after CONNECT nothing is.
+//! 6. A client that closed its half and may wait has the end of its connection only after its last answer ([`Half`]).
 
+use super::half::Half;
 use super::held::Held;
 use super::http1::{Bounds, End, Fault, Framing, Kind, RequestHead, RequestLine, Requests, Step};
 use super::last::Last;
@@ -17,6 +19,8 @@ use crate::abort::Abort;
 use crate::answer::Form;
 use crate::declined::FAREWELL;
 use crate::exchange::Facts;
+use crate::far_end::FarEnd;
+use config::sidecar::HalfClose;
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
@@ -31,6 +35,7 @@ pub(crate) struct Guarded<S> {
     requests: Requests,
     state: State,
     held: Held,
+    half: Half,
     /// Heads that were handed on.
     heads: u64,
     /// Whether something was written and not flushed.
@@ -85,13 +90,14 @@ enum Leaving {
 
 impl<S> Guarded<S> {
     /// Puts the guard before a stream.
-    pub(crate) fn new(stream: S, facts: Arc<Facts>, bounds: Bounds) -> Self {
+    pub(crate) fn new(stream: S, facts: Arc<Facts>, bounds: Bounds, half_close: HalfClose) -> Self {
         Self {
             stream,
             facts,
             requests: Requests::new(bounds),
             state: State::Head,
             held: Held::default(),
+            half: Half::new(half_close),
             heads: 0,
             is_writing: false,
             waits: None,
@@ -105,6 +111,7 @@ impl<S> Guarded<S> {
     /// Lets everything pass from now on, beginning with what was read already.
     pub(crate) fn opened(mut self, read: &[u8]) -> Self {
         self.state = State::Open;
+        self.half.is_answered();
         self.held.clear_after(read);
         self
     }
@@ -158,6 +165,7 @@ impl<S> Guarded<S> {
     /// What is read next, now that what was asked is answered.
     fn answered(&mut self, follows: Follows) {
         let holds = !self.held.is_empty();
+        self.half.is_answered();
         self.state = match follows {
             Follows::Protocol if holds => State::Refused(Why::Early),
             Follows::Request | Follows::Protocol | Follows::Tunnel => State::Head,
@@ -176,7 +184,7 @@ impl<S> Guarded<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> Guarded<S> {
+impl<S: FarEnd + AsyncRead + Unpin> Guarded<S> {
     /// Reads what is there where hyper wants it. How many bytes that were.
     fn poll_more(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<usize>> {
         let before = buf.filled().len();
@@ -191,9 +199,14 @@ impl<S: AsyncRead + Unpin> Guarded<S> {
     /// Reads on in a head or a body. `false`: nothing may pass, and what is read has changed or is to be read further.
     fn poll_judged(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<bool>> {
         let before = buf.filled().len();
-        if ready!(self.poll_more(cx, buf))? == 0 {
-            return Poll::Ready(Ok(true));
-        }
+        match ready!(self.poll_more(cx, buf)) {
+            Ok(0) | Err(_) if self.state == State::Body => {
+                self.state = State::Broken(Fault::Cut);
+                return Poll::Ready(Ok(false));
+            }
+            Ok(0) => return Poll::Ready(Ok(true)),
+            came => came?,
+        };
         if !self.held.is_empty() {
             self.held.hold(buf, before);
             self.judge_held();
@@ -227,19 +240,24 @@ impl<S: AsyncRead + Unpin> Guarded<S> {
     }
     /// Waits for an answer. Meanwhile the client may leave, and what else it sends is held.
     fn poll_wait(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
-        if self.held.is_empty() && !matches!(self.state, State::Refused(_)) {
+        let reads = self.held.is_empty() && !self.half.is_closed();
+        if reads && !matches!(self.state, State::Refused(_)) {
             let before = buf.filled().len();
-            if ready!(self.poll_more(cx, buf))? == 0 {
+            let came = ready!(self.poll_more(cx, buf))?;
+            if came == 0 && !self.half.closes(&self.stream, &self.facts) {
                 return Poll::Ready(Ok(()));
             }
             self.held.hold(buf, before);
+        }
+        if self.half.poll_gone(cx).is_ready() {
+            return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
         }
         self.wait(cx);
         Poll::Pending
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<S> {
+impl<S: FarEnd + AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -6,6 +6,7 @@
 
 use super::guarded::Guarded;
 use crate::abort::Abort;
+use crate::far_end::FarEnd;
 use std::io::{ErrorKind, IoSlice, Result};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -68,7 +69,7 @@ impl<S> Drop for Lent<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Lent<S> {
+impl<S: FarEnd + AsyncRead + AsyncWrite + Unpin> AsyncRead for Lent<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

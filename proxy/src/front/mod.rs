@@ -24,6 +24,7 @@ mod last;
 mod calm;
 mod refused;
 mod held;
+mod half;
 mod guarded;
 mod lent;
 

@@ -4,6 +4,7 @@
 //! taken from hyper, and given to a new one when something comes.
 
 use crate::exchange::Facts;
+use crate::far_end::FarEnd;
 use crate::front::{Back, Guarded, Lent};
 use crate::response_body::ResponseBody;
 use http::{Request, Response};
@@ -93,7 +94,7 @@ where
 
 impl<I, S> Resting<I, S>
 where
-    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    I: FarEnd + AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: Service<Request<Incoming>, Response = Response<ResponseBody>, Error = Infallible>
         + Clone
         + Send
@@ -133,7 +134,7 @@ where
 
 impl<I, S> Future for Resting<I, S>
 where
-    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    I: FarEnd + AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: Service<Request<Incoming>, Response = Response<ResponseBody>, Error = Infallible>
         + Clone
         + Send
@@ -157,7 +158,7 @@ where
 
 impl<I, S> Graceful for Resting<I, S>
 where
-    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    I: FarEnd + AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: Service<Request<Incoming>, Response = Response<ResponseBody>, Error = Infallible>
         + Clone
         + Send

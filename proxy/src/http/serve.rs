@@ -9,6 +9,7 @@ use super::streams::Streams;
 use super::watchdog::{LEAVE, Verdict, Watched};
 use crate::abort::Abort;
 use crate::exchange::{ASKED_BACK, Facts};
+use crate::far_end::FarEnd;
 use crate::front::{Ahead, Blocks, Bounds as Judged, Calm, Guarded, too_much_of};
 use crate::load::Holding;
 use crate::response_body::ResponseBody;
@@ -16,7 +17,7 @@ use crate::still::Judging;
 use crate::trail;
 use crate::upgrade::Handover;
 use crate::version::Version;
-use config::sidecar::Limits;
+use config::sidecar::{HalfClose, Limits};
 use daemon::drain::Draining;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -63,6 +64,8 @@ pub(crate) struct Bounds<'a> {
     pub(crate) ends: Option<SystemTime>,
     /// Its place among all, which may be asked back.
     pub(crate) holding: &'a Holding,
+    /// What it means that its client closes its writing half (HTTP/1).
+    pub(crate) half_close: HalfClose,
     /// Asked to end.
     pub(crate) stop: Draining,
     /// Where its requests leave what becomes of it.
@@ -79,7 +82,7 @@ pub(crate) async fn serve<I, S>(
     facts: &Arc<Facts>,
     bounds: Bounds<'_>,
 ) where
-    I: Abort + AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    I: Abort + FarEnd + AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: Service<Request<Incoming>, Response = Response<ResponseBody>, Error = Infallible>
         + Clone
         + Send
@@ -107,7 +110,8 @@ pub(crate) async fn serve<I, S>(
                 .max_header_size(more_bytes)
                 .max_buf_size(more_bytes.max(16 * 1024));
             let io = Ahead::new(io, facts.clone());
-            let guarded = Box::new(Guarded::new(io, facts.clone(), judged));
+            let half_close = bounds.half_close;
+            let guarded = Box::new(Guarded::new(io, facts.clone(), judged, half_close));
             let connection = Resting::new(guarded, builder, stack, facts.clone());
             let (handover, holding) = (bounds.handover, bounds.holding);
             // Boxed, so that either version and what may follow takes only its own room.
