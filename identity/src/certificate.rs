@@ -8,7 +8,7 @@
 //! 3. No SAN entry is skipped because it cannot be decoded.
 
 use crate::moment::from_seconds;
-use crate::written;
+use crate::written::{self, Loose};
 use std::fmt;
 use std::time::SystemTime;
 use x509_parser::certificate::{X509Certificate, X509CertificateParser};
@@ -160,7 +160,10 @@ impl<'a> Certificate<'a> {
         if significant(x509.raw_serial()).len() > SERIAL_BYTES_MAX {
             return Err(Malformed::Serial);
         }
-        written::check(x509.tbs_certificate.as_ref())?;
+        written::check(x509.tbs_certificate.as_ref()).map_err(|loose| match loose {
+            Loose::Validity => Malformed::Validity,
+            Loose::Encoding => Malformed::Encoding,
+        })?;
         let not_before =
             from_seconds(x509.validity().not_before.timestamp()).ok_or(Malformed::Validity)?;
         let not_after =

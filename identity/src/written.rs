@@ -3,21 +3,28 @@
 //!
 //! In: the part of a certificate that is signed, which x509-parser has read. Out: whether it is written as RFC 5280 §4.1 has it.
 
-use crate::Malformed;
 use x509_parser::asn1_rs::{Any, Class, FromDer, Tag};
 
+/// What is not written as it must be.
+pub(crate) enum Loose {
+    /// The times.
+    Validity,
+    /// Something else.
+    Encoding,
+}
+
 /// The number, the times and the extensions, each of its own type.
-pub(crate) fn check(tbs: &[u8]) -> Result<(), Malformed> {
-    let fields = fields(tbs).ok_or(Malformed::Encoding)?;
+pub(crate) fn check(tbs: &[u8]) -> Result<(), Loose> {
+    let fields = fields(tbs).ok_or(Loose::Encoding)?;
     // Behind the version, which was read: no certificate of version 3 is without it.
     if !fields.get(1).is_some_and(is_integer) {
-        return Err(Malformed::Encoding);
+        return Err(Loose::Encoding);
     }
     if !fields.get(4).is_some_and(is_validity) {
-        return Err(Malformed::Validity);
+        return Err(Loose::Validity);
     }
     if !fields.last().is_some_and(are_extensions) {
-        return Err(Malformed::Encoding);
+        return Err(Loose::Encoding);
     }
     Ok(())
 }
