@@ -45,12 +45,14 @@ struct Mesh {
     unix: PathBuf,
 }
 
-fn outbound(unix: &Path, web: SocketAddr, half_close: &str) -> String {
-    let unix = unix.display();
+fn outbound(unix: &Path, called: &Sidecar, half_close: &str) -> String {
+    let (unix, web, db) = (unix.display(), called.at("web"), called.at("db"));
+    let identity = "identity: \"spiffe://shop.example/orders\"";
     format!(
         "outbound:\n  - {{ name: http, listen: \"127.0.0.1:0\", protocol: http{half_close} }}\n  - {{ name: unix, listen: \
-         \"unix:{unix}\", protocol: http{half_close} }}\nservices:\n  - {{ name: orders, hosts: [orders], identity: \
-         \"spiffe://shop.example/orders\", endpoints: [\"{web}\"] }}\n"
+         \"unix:{unix}\", protocol: http{half_close} }}\n  - {{ name: db, listen: \"127.0.0.1:0\", protocol: tcp, service: ledger }}\n\
+         services:\n  - {{ name: orders, hosts: [orders], {identity}, endpoints: [\"{web}\"] }}\n  - {{ name: ledger, hosts: \
+         [ledger], {identity}, endpoints: [\"{db}\"] }}\n"
     )
 }
 
@@ -63,12 +65,12 @@ impl Mesh {
             "rules:\n  - {{ name: all, from: [{from}], allow: [{{}}] }}\n"
         ));
         orders.configure(&format!(
-            "inbound:\n  - {{ name: web, listen: \"127.0.0.1:0\", app: \"{app}\", protocol: http, mode: permissive{called} }}\n\
-             policy: {{ file: policy.yaml }}\n"
+            "inbound:\n  - {{ name: web, listen: \"127.0.0.1:0\", app: \"{app}\", protocol: http, mode: permissive{called} }}\n  \
+             - {{ name: db, listen: \"127.0.0.1:0\", app: \"{app}\", protocol: tcp }}\npolicy: {{ file: policy.yaml }}\n"
         ));
         let called = orders.start();
         let unix = storefront.path("out.sock");
-        storefront.configure(&outbound(&unix, called.at("web"), calling));
+        storefront.configure(&outbound(&unix, &called, calling));
         Mesh {
             calling: storefront.start(),
             called,
@@ -205,6 +207,39 @@ async fn who_closed_its_half_and_is_gone_ends_what_it_asked_though_no_answer_beg
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_connection_became_behind_a_closed_half_speaks_to_its_end() {
+    let (app, at) = listen().await;
+    let mesh = Mesh::before(at, ALLOW, ALLOW);
+    let websocket = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                     sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let switched = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                    sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    for entry in ENTRIES {
+        let ask = format!("GET /chat HTTP/1.1\r\nhost: orders\r\n{websocket}");
+        let (mut client, mut served) = mesh.asked_and_closed(&app, entry, &ask).await;
+        served.send(switched.as_bytes()).await.unwrap();
+        assert_eq!(client.answer().await.unwrap().status, 101, "{entry:?}");
+        assert_eq!(served.rest().await.unwrap(), b"", "{entry:?}");
+        served.send(b"bye").await.unwrap();
+        drop(served);
+        assert_eq!(client.rest().await.unwrap(), b"bye", "{entry:?}");
+    }
+    let mut client = mesh.client(Entry::Own).await;
+    client
+        .send(b"CONNECT ledger:5432 HTTP/1.1\r\nhost: ledger:5432\r\n\r\nquery")
+        .await
+        .unwrap();
+    client.half_close().await.unwrap();
+    let mut served = Client::accept(&app).await;
+    assert_eq!(served.rest().await.unwrap(), b"query");
+    served.send(b"rows").await.unwrap();
+    drop(served);
+    let head = client.raw_head().await.unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert_eq!(client.rest().await.unwrap(), b"rows");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_it_may_not_who_closes_its_half_has_left() {
     let (app, at) = listen().await;
     for half_close in [ABORT, ""] {
@@ -295,8 +330,8 @@ async fn a_reload_that_allows_it_holds_for_connections_that_begin_after_it() {
     let mut served = Client::accept(&app).await;
     served.raw_head().await.unwrap();
     let before = mesh.calling.count(generation).await;
-    let web = mesh.called.at("web");
-    mesh.storefront.configure(&outbound(&mesh.unix, web, ALLOW));
+    mesh.storefront
+        .configure(&outbound(&mesh.unix, &mesh.called, ALLOW));
     mesh.calling.counts(generation, before + 1).await;
 
     let ok = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
