@@ -1,11 +1,11 @@
 //! What an HTTP/2 server answers, looked at before h2 makes something else of it.
 //!
-//! In: the bytes that it sends. Out: the same but for one, or what is [`Wrong`]. Pure. Frame heads are read, of field blocks
-//! whether they hold pseudo-header fields, and of what ends a stream or a connection its first four bytes.
+//! In: the bytes of both directions. Out: what the server sends, the same but for two, or what is [`Wrong`]. Pure. Frame heads are
+//! read, of field blocks whether they hold pseudo-header fields, and of what ends a stream or a connection its first four bytes.
 
 use super::blocks::{Blocks, TooLarge};
 use super::fields::{Block, Fields, PSEUDO_IN_TRAILERS};
-use super::frame::{Cutter, Frame, kind};
+use super::frame::{Cutter, Frame, HEAD_BYTES, kind};
 
 /// Why a connection ends of whose answers h2 would make others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +32,21 @@ impl Wrong {
 /// What one connection's server answers: looked at for the size of its blocks, for what h2 does not show of them, for the
 /// settings that it begins with, and for answers that break off.
 ///
-/// Bytes pass unchanged but for one: hyper takes a stream that is reset with NO_ERROR for one that ended well, also in the
-/// middle of an answer (RFC 9113 §8.1 means those that are whole). There the code becomes CANCEL.
+/// Bytes pass unchanged but for two. hyper takes a stream that is reset with NO_ERROR for one that ended well, also in the
+/// middle of an answer (RFC 9113 §8.1 means those that are whole): there the code becomes CANCEL. And a request that waits for
+/// its stream because there are as many as may be is dropped with any GOAWAY, while h2 goes on to send its head. A notice that
+/// none will be taken some time (§6.8), which names a last stream above all that there are, can be kept from h2: then it becomes
+/// a frame that means nothing, and requests under way are as good as before.
 #[derive(Debug)]
 pub(crate) struct Answers {
     server: Cutter,
+    client: Cutter,
+    /// The highest stream that the client has opened.
+    opened: u32,
+    /// Whether notices are kept from h2, and whether this frame is.
+    keeps_notices: bool,
+    is_kept: bool,
+    notice: Notice,
     blocks: Blocks,
     fields: Fields,
     /// Streams whose answers have begun and not ended.
@@ -46,6 +56,18 @@ pub(crate) struct Answers {
     first: First,
     has_begun: bool,
     has_settled: bool,
+}
+
+/// Whether a server has said that it will end its connection, of no stream in particular.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// It has not.
+    #[default]
+    None,
+    /// h2 has not seen it.
+    Kept,
+    /// h2 has seen it.
+    Passed,
 }
 
 /// The first four bytes of a payload.
@@ -63,6 +85,11 @@ impl Answers {
     pub(crate) fn new(header_bytes: usize) -> Self {
         Self {
             server: Cutter::of_server(),
+            client: Cutter::of_client(),
+            opened: 0,
+            keeps_notices: false,
+            is_kept: false,
+            notice: Notice::None,
             blocks: Blocks::new(header_bytes),
             fields: Fields::new(),
             open: Vec::new(),
@@ -81,6 +108,7 @@ impl Answers {
             let (frame, rest) = self.server.next(bytes);
             let at = bytes.len() - rest.len();
             let Some(frame) = frame else { break };
+            self.is_kept = self.keeps_notices && self.keeps(frame, bytes, at);
             bytes = &mut bytes[at..];
             // Where a second frame begins the first has ended.
             self.has_settled |= self.has_begun;
@@ -91,9 +119,41 @@ impl Answers {
         self.has_settled |= self.has_begun && self.server.is_whole();
         judged
     }
+    /// The client sent these bytes.
+    pub(crate) fn went(&mut self, mut bytes: &[u8]) {
+        while let (Some(frame), rest) = self.client.next(bytes) {
+            bytes = rest;
+            if frame.kind == kind::HEADERS {
+                self.opened = self.opened.max(frame.stream);
+            }
+        }
+    }
+    /// Whether notices that come are kept from h2.
+    pub(crate) fn keeps_notices(&mut self, keeps: bool) {
+        self.keeps_notices = keeps;
+    }
+    /// Whether one came.
+    pub(crate) fn notice(&self) -> Notice {
+        self.notice
+    }
     /// Whether its first frame, which says its settings (RFC 9113 §3.4), came whole.
     pub(crate) fn has_settled(&self) -> bool {
         self.has_settled
+    }
+    /// Makes a notice, whose head ends `at` these bytes, one that means nothing. One that comes in pieces passes.
+    fn keeps(&self, frame: Frame, bytes: &mut [u8], at: usize) -> bool {
+        let is_right = frame.kind == kind::GOAWAY && frame.stream == 0 && frame.length >= 8;
+        let last = bytes.get(at..).and_then(<[u8]>::first_chunk);
+        let last = last.map(|last| u32::from_be_bytes(*last) & LAST);
+        let kind = (at + KIND_AT).checked_sub(HEAD_BYTES);
+        let kind = kind.and_then(|kind| bytes.get_mut(kind));
+        match (last, kind) {
+            (Some(last), Some(kind)) if is_right && last > self.opened => {
+                *kind = MEANS_NOTHING;
+                true
+            }
+            _ => false,
+        }
     }
     fn begins(&mut self, frame: Frame) {
         self.fields.begins(frame);
@@ -125,7 +185,13 @@ impl Answers {
                     }
                 }
                 _ => {
-                    let last = value & 0x7fff_ffff;
+                    let last = value & LAST;
+                    if last > self.opened && self.notice != Notice::Passed {
+                        self.notice = match self.is_kept {
+                            true => Notice::Kept,
+                            false => Notice::Passed,
+                        };
+                    }
                     if self.open.iter().any(|stream| *stream > last) {
                         return Err(Wrong::TakenBack);
                     }
@@ -171,6 +237,12 @@ impl First {
     }
 }
 
+/// Without the bit that is reserved.
+const LAST: u32 = 0x7fff_ffff;
+/// Where in the head of a frame its kind is (RFC 9113 §4.1).
+const KIND_AT: usize = 3;
+/// A kind of no frame, which whoever does not know it ignores (RFC 9113 §5.5).
+const MEANS_NOTHING: u8 = 0xff;
 /// RFC 9113 §7.
 const NO_ERROR: u32 = 0;
 /// It has one byte that is not nought.

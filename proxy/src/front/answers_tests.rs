@@ -79,3 +79,48 @@ fn an_answer_is_not_taken_back_and_its_trailers_are_no_head() {
         );
     }
 }
+
+#[test]
+fn a_notice_is_kept_where_it_is_to_be_and_what_takes_streams_back_never_is() {
+    const NOBODY: u8 = 0xff;
+    let away = |last: u32| {
+        let code = [0, 0, 0, 0];
+        on(
+            0,
+            kind::GOAWAY,
+            0,
+            &[&last.to_be_bytes(), &code[..]].concat(),
+        )
+    };
+    let opened = [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+        on(5, kind::HEADERS, EH, FIELD),
+        on(3, kind::HEADERS, EH | ES, FIELD),
+    ];
+    for (keeps, last, pieces, kind, notice) in [
+        (true, 0x7fff_ffff, 1000, NOBODY, Notice::Kept),
+        (true, 0xffff_ffff, 1000, NOBODY, Notice::Kept),
+        (true, 7, 1000, NOBODY, Notice::Kept),
+        (true, 5, 1000, kind::GOAWAY, Notice::None),
+        (true, 0, 1000, kind::GOAWAY, Notice::None),
+        (false, 0x7fff_ffff, 1000, kind::GOAWAY, Notice::Passed),
+        (true, 0x7fff_ffff, 1, kind::GOAWAY, Notice::Passed),
+        (true, 0x7fff_ffff, 9, kind::GOAWAY, Notice::Passed),
+        (true, 0x7fff_ffff, 13, NOBODY, Notice::Kept),
+    ] {
+        let what = format!("{keeps} {last} {pieces}");
+        let mut answers = Answers::new(HEADER_BYTES);
+        opened
+            .concat()
+            .chunks(4)
+            .for_each(|piece| answers.went(piece));
+        answers.keeps_notices(keeps);
+        let mut bytes = away(last);
+        for piece in bytes.chunks_mut(pieces) {
+            assert_eq!(answers.came(piece), Ok(()), "{what}");
+        }
+        let mut expected = away(last);
+        expected[3] = kind;
+        assert_eq!((bytes, answers.notice()), (expected, notice), "{what}");
+    }
+}

@@ -29,7 +29,7 @@ mod guarded;
 mod lent;
 
 pub(crate) use ahead::Ahead;
-pub(crate) use answers::{Answers, Wrong};
+pub(crate) use answers::{Answers, Notice, Wrong};
 pub(crate) use blocks::Blocks;
 pub(crate) use calm::Calm;
 pub(crate) use flood::too_much_of;

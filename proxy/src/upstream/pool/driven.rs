@@ -18,6 +18,7 @@ use hyper::rt::Executor;
 use hyper_util::rt::TokioIo;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 use std::task::Poll;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -75,7 +76,7 @@ impl Sender {
 }
 
 impl Closing {
-    fn close(self) {
+    fn close(&self) {
         let sender = self.0.upgrade().and_then(|sender| lock(&sender).take());
         drop(sender);
     }
@@ -110,6 +111,12 @@ pub(super) async fn drive<S>(
             is_settled = true;
             let offers = opens.is_extended_connect_protocol_enabled();
             said.offers_connect.send_replace(Some(offers));
+            let max = opens.current_max_send_streams();
+            said.streams_max.store(max, Ordering::Relaxed);
+        }
+        if said.will_end() {
+            // What was asked for already is sent; then it ends by itself.
+            closing.close();
         }
         Poll::Pending
     })

@@ -129,15 +129,11 @@ impl Endpoint {
         let turned = Instant::now() + TURN_WITHIN;
         loop {
             let IdleH1 { mut link, .. } = lock(&self.h1).pop()?;
-            if is_ending(link.ends, now) || link.sender.is_closed() {
+            if is_ending(link.ends, now) || link.is_closed() {
                 continue;
             }
             // Given back when the last byte of the answer came: its task may still have to turn around.
-            if link.sender.is_ready()
-                || matches!(
-                    timeout_at(turned.into(), link.sender.ready()).await,
-                    Ok(Ok(()))
-                )
+            if link.is_ready() || matches!(timeout_at(turned.into(), link.ready()).await, Ok(true))
             {
                 return Some(link);
             }
@@ -150,8 +146,8 @@ impl Endpoint {
         known.retain(|link| !link.sender.is_closed() && !is_ending(link.ends, now));
         let least = known
             .iter()
-            .min_by_key(|link| link.streams.load(Ordering::Relaxed))?;
-        let full = least.streams.load(Ordering::Relaxed) >= H2_STREAMS_MAX;
+            .min_by_key(|link| link.frames.streams.load(Ordering::Relaxed))?;
+        let full = least.frames.streams.load(Ordering::Relaxed) >= H2_STREAMS_MAX;
         (!full || known.len() >= H2_CONNECTIONS_MAX).then(|| least.clone())
     }
     /// Keeps an HTTP/1 connection whose answer has ended.
@@ -183,11 +179,11 @@ impl Endpoint {
     pub(super) fn close_idle(&self, idle: Duration) {
         let now = SystemTime::now();
         lock(&self.h1).retain(|IdleH1 { link, since }| {
-            since.elapsed() < idle && !link.sender.is_closed() && !is_ending(link.ends, now)
+            since.elapsed() < idle && !link.is_closed() && !is_ending(link.ends, now)
         });
         lock(&self.h2).retain(|link| {
             let idle = lock(&link.idle_since).elapsed() >= idle || is_ending(link.ends, now);
-            let quiet = link.streams.load(Ordering::Relaxed) == 0 && idle;
+            let quiet = link.frames.streams.load(Ordering::Relaxed) == 0 && idle;
             !quiet && !link.sender.is_closed()
         });
     }

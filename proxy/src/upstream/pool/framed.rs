@@ -1,11 +1,12 @@
 //! A socket whose server's frames of HTTP/2 are looked at before h2 does: how large its heads are, and what its settings offer.
 //!
-//! Bytes pass as [`Answers`] lets them. Where it says that h2 would make something else of them, reading fails, and the connection
-//! ends with whatever is under way on it.
+//! Bytes pass as [`Answers`] lets them: that its server will end is kept from h2 where requests may be waiting for their streams.
+//! Where it says that h2 would make something else of them, reading fails, and the connection ends with whatever is under way on it.
 
-use crate::front::{Answers, Wrong};
+use crate::front::{Answers, Notice, Wrong};
 use std::io::{Error, IoSlice, Result};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -14,14 +15,48 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 /// What was learned of the frames of one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Said {
+    /// Requests that use it.
+    pub(super) streams: AtomicUsize,
+    /// So many streams its server takes at a time, once h2 has taken its settings in.
+    pub(super) streams_max: AtomicUsize,
+    /// Its server will end it, and h2 does not know.
+    will_end: AtomicBool,
+    /// A request that h2 drops may have been sent.
+    is_unsure: AtomicBool,
     wrong: OnceLock<Wrong>,
     /// Whether its settings offer extended CONNECT, once h2 has taken them in.
     pub(super) offers_connect: watch::Sender<Option<bool>>,
 }
 
+impl Default for Said {
+    fn default() -> Self {
+        Self {
+            streams: AtomicUsize::new(0),
+            streams_max: AtomicUsize::new(usize::MAX),
+            will_end: AtomicBool::new(false),
+            is_unsure: AtomicBool::new(false),
+            wrong: OnceLock::new(),
+            offers_connect: watch::Sender::default(),
+        }
+    }
+}
+
 impl Said {
+    /// Whether requests may be waiting for their streams, because there are as many as may be.
+    fn is_crowded(&self) -> bool {
+        self.streams.load(Ordering::Relaxed) > self.streams_max.load(Ordering::Relaxed)
+    }
+    /// Whether its server has said that it will end it, and h2 does not know: it takes no more requests.
+    pub(super) fn will_end(&self) -> bool {
+        self.will_end.load(Ordering::Relaxed)
+    }
+    /// Whether a request may have been sent that h2 drops before its stream is known to be open: writing failed midway, or h2
+    /// was told that the connection will end, with which it drops such a request, and sends its head when another stream ends.
+    pub(super) fn is_unsure(&self) -> bool {
+        self.is_unsure.load(Ordering::Relaxed)
+    }
     /// Whether the server's settings offer extended CONNECT (RFC 8441 §3): nobody may ask for it before they do. Waits for them;
     /// `false` too when they do not come in time.
     pub(super) async fn offers_connect(&self, within: Duration) -> bool {
@@ -85,12 +120,37 @@ impl<S: AsyncRead + Unpin> AsyncRead for Framed<S> {
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
-        if let Err(wrong) = this.answers.came(&mut buf.filled_mut()[before..]) {
+        this.answers.keeps_notices(this.said.is_crowded());
+        let came = this.answers.came(&mut buf.filled_mut()[before..]);
+        match this.answers.notice() {
+            Notice::None => {}
+            Notice::Kept => this.said.will_end.store(true, Ordering::Relaxed),
+            Notice::Passed => this.said.is_unsure.store(true, Ordering::Relaxed),
+        }
+        if let Err(wrong) = came {
             // Only the first is told.
             let _ = this.said.wrong.set(wrong);
             return Poll::Ready(Err(Error::other(wrong.reason())));
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl<S> Framed<S> {
+    /// So many of these bytes went.
+    fn went<'b>(&mut self, bytes: impl IntoIterator<Item = &'b [u8]>, mut count: usize) {
+        for bytes in bytes {
+            let here = count.min(bytes.len());
+            self.answers.went(&bytes[..here]);
+            count -= here;
+        }
+    }
+    /// What was written before writing failed may have come.
+    fn wrote<T>(&self, wrote: Poll<Result<T>>) -> Poll<Result<T>> {
+        if let Poll::Ready(Err(_)) = &wrote {
+            self.said.is_unsure.store(true, Ordering::Relaxed);
+        }
+        wrote
     }
 }
 
@@ -100,20 +160,27 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Framed<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        let wrote = Pin::new(&mut self.io).poll_write(cx, buf);
+        let count = ready!(self.wrote(wrote))?;
+        self.went([buf], count);
+        Poll::Ready(Ok(count))
     }
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let wrote = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        let count = ready!(self.wrote(wrote))?;
+        self.went(bufs.iter().map(|buf| &buf[..]), count);
+        Poll::Ready(Ok(count))
     }
     fn is_write_vectored(&self) -> bool {
         self.io.is_write_vectored()
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        let wrote = Pin::new(&mut self.io).poll_flush(cx);
+        self.wrote(wrote)
     }
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)

@@ -9,7 +9,6 @@ use crate::front::Blocks;
 use crate::upstream::{Connected, DialError, Disbelief, Ending, Open};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -20,7 +19,6 @@ const H2_CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 /// A connection that requests share.
 pub(super) struct H2 {
     pub(super) sender: Sender,
-    pub(super) streams: AtomicUsize,
     /// When its last stream ended, while it has none.
     pub(super) idle_since: Mutex<Instant>,
     pub(super) tls_group: &'static str,
@@ -28,7 +26,7 @@ pub(super) struct H2 {
     pub(super) cut_at: Option<SystemTime>,
     pub(super) disbelief: Disbelief,
     pub(super) server: Option<Arc<Believed>>,
-    /// What its server's frames said.
+    /// What its server's frames said, and how many requests use it.
     pub(super) frames: Arc<Said>,
     _open: Open,
 }
@@ -79,7 +77,6 @@ pub(super) async fn start(
     ));
     Ok(Arc::new(H2 {
         sender,
-        streams: AtomicUsize::new(0),
         idle_since: Mutex::new(Instant::now()),
         tls_group,
         ends,

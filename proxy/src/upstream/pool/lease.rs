@@ -1,6 +1,7 @@
 //! A connection while one request uses it.
 
 use super::endpoint::Endpoint;
+use super::framed::Said;
 use super::h1::H1;
 use super::h2::H2;
 use super::lock;
@@ -30,7 +31,7 @@ pub(super) enum Link {
 impl Link {
     /// One more stream on a shared connection.
     pub(super) fn h2(link: Arc<H2>) -> Self {
-        link.streams.fetch_add(1, Ordering::Relaxed);
+        link.frames.streams.fetch_add(1, Ordering::Relaxed);
         Self::H2(link)
     }
 }
@@ -47,12 +48,12 @@ pub(crate) enum Unanswered {
 
 /// Whether its server did not look at a request and will not. Either it says so: the stream is above the last that its GOAWAY
 /// names (RFC 9113 §6.8; h2 ends those, and only those, with it), or was refused (§8.7). Or the connection ended while the
-/// stream waited to be opened: hyper then drops the request unsent and calls that an error of the user, of which a request
-/// without a body knows no other.
-fn is_unprocessed(error: &hyper::Error, bodyless: bool) -> bool {
+/// stream waited to be opened: hyper then drops the request and calls that an error of the user, of which a request without a
+/// body knows no other; it is unsent where nothing makes that unsure.
+fn is_unprocessed(error: &hyper::Error, bodyless: bool, frames: &Said) -> bool {
     let source = std::error::Error::source(error);
     let Some(said) = source.and_then(|source| source.downcast_ref::<h2::Error>()) else {
-        return bodyless && error.is_user();
+        return bodyless && error.is_user() && !frames.is_unsure();
     };
     let refused = said.is_reset() && said.reason() == Some(h2::Reason::REFUSED_STREAM);
     said.is_remote() && (said.is_go_away() || refused)
@@ -82,7 +83,10 @@ impl Lease {
             Link::H1(Some(link)) => {
                 link.heard.store(false, Ordering::Relaxed);
                 link.said.asks(&request);
-                link.sender.try_send_request(request).await
+                match link.send(request).await {
+                    Ok(sent) => sent,
+                    Err(request) => return Err(Unanswered::Unsent(Box::new(request))),
+                }
             }
             Link::H1(None) => return Err(Unanswered::Unsent(Box::new(request))),
             Link::H2(link) => {
@@ -100,12 +104,12 @@ impl Lease {
             }
             None => {
                 let error = error.into_error();
-                let shared = matches!(self.link, Link::H2(_));
-                if shared && is_unprocessed(&error, bodyless) {
-                    self.leave();
-                    Unanswered::Unprocessed(error)
-                } else {
-                    Unanswered::Sent(error)
+                match &self.link {
+                    Link::H2(link) if is_unprocessed(&error, bodyless, &link.frames) => {
+                        self.leave();
+                        Unanswered::Unprocessed(error)
+                    }
+                    _ => Unanswered::Sent(error),
                 }
             }
         })
@@ -186,7 +190,7 @@ impl Lease {
     pub(crate) fn give_back(&mut self) {
         if let Link::H1(link) = &mut self.link
             && let Some(link) = link.take()
-            && !link.sender.is_closed()
+            && !link.is_closed()
             && link.said.fault().is_none()
         {
             self.endpoint.keep_h1(link);
@@ -197,7 +201,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Link::H2(link) = &self.link
-            && link.streams.fetch_sub(1, Ordering::Relaxed) == 1
+            && link.frames.streams.fetch_sub(1, Ordering::Relaxed) == 1
         {
             *lock(&link.idle_since) = Instant::now();
         }

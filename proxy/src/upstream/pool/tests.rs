@@ -14,10 +14,14 @@ use std::time::Instant;
 use telemetry::SidecarMetrics;
 use tokio::net::TcpListener;
 
-pub(super) fn upstream(endpoint: SocketAddr, how: How, idle: Duration) -> Arc<Upstream> {
+fn upstream(endpoint: SocketAddr, how: How, idle: Duration) -> Arc<Upstream> {
+    upstream_at(&endpoint.to_string(), how, idle)
+}
+
+pub(super) fn upstream_at(endpoint: &str, how: How, idle: Duration) -> Arc<Upstream> {
     let config = UpstreamConfig {
         service: "orders".into(),
-        endpoints: vec![Written::At(Address::parse(&endpoint.to_string()).unwrap())],
+        endpoints: vec![Written::At(Address::parse(endpoint).unwrap())],
         header_bytes: 65536,
         headers: 200,
         connect: Duration::from_secs(10),
@@ -45,7 +49,7 @@ fn mutual() -> How {
     }
 }
 
-pub(super) async fn listener() -> (TcpListener, SocketAddr) {
+async fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
