@@ -26,6 +26,7 @@ mod headers;
 mod trail;
 mod request_id;
 mod interim;
+mod spelled;
 mod version;
 mod wish;
 mod whom;

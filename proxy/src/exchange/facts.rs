@@ -7,6 +7,7 @@ use crate::activity::{Activity, Stream};
 use crate::answer::{Cause, Refusal};
 use crate::interim::Interims;
 use crate::load::{Full, Holder, Load, Probing};
+use crate::spelled::Spelled;
 use crate::under_way::UnderWay;
 use http::{Method, Uri};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -48,6 +49,10 @@ pub(crate) struct Facts {
     pub(crate) under_way: UnderWay,
     /// What is said before answers on it (HTTP/1).
     pub(crate) interims: Interims,
+    /// How the names of the request under way were spelled (HTTP/1).
+    pub(crate) asked_names: Spelled,
+    /// The same of its answer, until that is written.
+    pub(crate) answer_names: Spelled,
     /// Whether its requests are watched one by one.
     has_streams: AtomicBool,
     /// Whether its peer is a sidecar, as the marks of a request showed.
@@ -90,6 +95,8 @@ impl Facts {
             upgraded: AtomicU64::new(0),
             under_way: UnderWay::default(),
             interims: Interims::default(),
+            asked_names: Spelled::default(),
+            answer_names: Spelled::default(),
             has_streams: AtomicBool::new(false),
             of_sidecar: AtomicBool::new(false),
             leaves: AtomicBool::new(false),

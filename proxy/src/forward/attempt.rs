@@ -210,7 +210,7 @@ async fn send(
     }
     let began = Instant::now();
     *reached = Reached::Maybe;
-    let unanswered = match lease.send(request).await {
+    let unanswered = match lease.send(request, &exchange.facts().asked_names).await {
         Ok(response) => {
             exchange.upstream = Some(began.elapsed());
             return Sent::Answered(Box::new((response, lease)));

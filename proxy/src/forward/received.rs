@@ -47,6 +47,7 @@ pub(super) fn received(
             return Err(Refused { refusal, exchange });
         }
     };
+    lease.spells(exchange.facts());
     exchange.status = response.status().as_u16();
     *response.version_mut() = http::Version::default();
     if exchange.latch.as_ref().is_some_and(Latch::answered) {

@@ -15,6 +15,7 @@ use super::held::Held;
 use super::http1::{Bounds, End, Fault, Framing, Kind, RequestHead, RequestLine, Requests, Step};
 use super::last::Last;
 use super::refused::Why;
+use super::respelled::Respelled;
 use crate::abort::Abort;
 use crate::answer::Form;
 use crate::declined::FAREWELL;
@@ -40,6 +41,8 @@ pub(crate) struct Guarded<S> {
     heads: u64,
     /// Whether something was written and not flushed.
     is_writing: bool,
+    /// What is written, with the spelling of its names.
+    respelled: Respelled,
     /// Who wants to read on once what is under way was answered.
     waits: Option<Waker>,
     leaving: Leaving,
@@ -100,6 +103,7 @@ impl<S> Guarded<S> {
             half: Half::new(half_close),
             heads: 0,
             is_writing: false,
+            respelled: Respelled::default(),
             waits: None,
             leaving: Leaving::Not,
         }
@@ -155,6 +159,8 @@ impl<S> Guarded<S> {
     }
     fn begin(&mut self, head: RequestHead) {
         self.heads += 1;
+        self.facts.asked_names.put(self.requests.names());
+        self.facts.answer_names.put(Vec::new());
         self.state = match (head.framing, head.kind, head.wants_upgrade) {
             (_, Kind::Connect, _) => State::Answer(Follows::Tunnel),
             (Framing::None, _, true) => State::Answer(Follows::Protocol),
@@ -345,6 +351,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
             }
         }
     }
+    /// Writes what hyper writes, an answer's names spelled as they came.
+    fn poll_respelled(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<Result<usize>> {
+        self.is_writing = true;
+        if let Some(names) = self.facts.answer_names.take() {
+            self.respelled.spell(names);
+        }
+        let written = ready!(self.respelled.poll_write(&mut self.stream, cx, bufs))?;
+        self.facts.activity.moved();
+        Poll::Ready(Ok(written))
+    }
     /// Whether hyper says something by itself: a head was handed on of which it made no request.
     fn is_misread(&mut self) -> bool {
         let is_misread = self.facts.begun() < self.heads && self.state != State::Open;
@@ -372,10 +392,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         if self.is_misread() {
             return Poll::Ready(Ok(buf.len()));
         }
-        self.is_writing = true;
-        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
-        self.facts.activity.moved();
-        Poll::Ready(Ok(written))
+        self.poll_respelled(cx, &[IoSlice::new(buf)])
     }
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
@@ -385,10 +402,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         if self.is_misread() {
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
-        self.is_writing = true;
-        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs))?;
-        self.facts.activity.moved();
-        Poll::Ready(Ok(written))
+        self.poll_respelled(cx, bufs)
     }
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()

@@ -25,6 +25,7 @@ mod calm;
 mod refused;
 mod held;
 mod half;
+mod respelled;
 mod guarded;
 mod lent;
 
@@ -37,3 +38,4 @@ pub(crate) use guarded::Guarded;
 pub(crate) use held::Held;
 pub(crate) use http1::{Answers as Judge, Asked, Bounds, Fault, Kind, Step};
 pub(crate) use lent::{Back, Lent};
+pub(crate) use respelled::Respelled;

@@ -105,7 +105,6 @@ pub(crate) async fn serve<I, S>(
             builder
                 .timer(TokioTimer::new())
                 .header_read_timeout(None)
-                .preserve_header_case(true)
                 .max_headers(judged.fields + 1)
                 .max_header_size(more_bytes)
                 .max_buf_size(more_bytes.max(16 * 1024));

@@ -171,6 +171,7 @@ pub(crate) struct Answers {
     bounds: Bounds,
     head: Head,
     phase: Phase,
+    names: Vec<u8>,
 }
 
 impl Answers {
@@ -180,6 +181,7 @@ impl Answers {
             bounds,
             head: Head::begin(),
             phase: Phase::Quiet,
+            names: Vec::new(),
         }
     }
     /// A request begins to be sent. One at a time: the answer to the one before has ended.
@@ -213,10 +215,15 @@ impl Answers {
                     return Ok(Step::More);
                 };
                 let head = self.head.whole(asked)?;
+                self.names = std::mem::take(&mut self.head.fields.names);
                 self.answered(asked, interim, head)?;
                 Ok(Step::Head(end, head))
             }
         }
+    }
+    /// How the names of the last whole head are spelled, for [`spell`](super::spell). To be asked once.
+    pub(crate) fn names(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.names)
     }
     fn answered(&mut self, asked: Asked, interim: usize, head: AnswerHead) -> Result<(), Fault> {
         self.head = Head::begin();

@@ -31,21 +31,28 @@ pub(super) fn run(bytes: &[u8], class: u8) -> usize {
 /// The same of [`VALUE`], eight bytes at a time: most of a head is values.
 pub(super) fn run_of_value(bytes: &[u8]) -> usize {
     let (words, _) = bytes.as_chunks::<8>();
-    let plain = words.iter().take_while(|word| is_plain(**word)).count();
-    let at = plain * 8;
+    let mut at = 0;
+    for word in words {
+        let plain = plain(*word);
+        at += plain;
+        if plain < word.len() {
+            break;
+        }
+    }
     at + run(&bytes[at..], VALUE)
 }
 
-/// Whether none of them is a control character; a tab counts as one here.
-fn is_plain(bytes: [u8; 8]) -> bool {
+/// How many of them in front are no control characters; a tab counts as one here.
+fn plain(bytes: [u8; 8]) -> usize {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGH: u64 = ONES << 7;
-    let word = u64::from_ne_bytes(bytes);
-    // The high bit of each byte that is less than a space, and of each that is DEL; borrows only ever say too much.
+    let word = u64::from_le_bytes(bytes);
+    // The high bit of each byte that is less than a space, and of each that is DEL; borrows only ever say too much, and only of
+    // bytes behind the first of them.
     let low = word.wrapping_sub(ONES * 0x20) & !word;
     let other = word ^ (ONES * 0x7f);
     let del = other.wrapping_sub(ONES) & !other;
-    (low | del) & HIGH == 0
+    ((low | del) & HIGH).trailing_zeros() as usize / 8
 }
 
 const fn table() -> [u8; 256] {

@@ -1,6 +1,7 @@
 //! The fields of a head, or trailers, to their empty line, and what those that frame a message say.
 
 use super::class::{TOKEN, run, run_of_value};
+use super::spelling::remember;
 use super::{Bounds, Fault, Version};
 
 /// Whose fields they are.
@@ -14,6 +15,9 @@ pub(super) enum Of {
 
 /// A name's length has two bytes in the readers that follow.
 const NAME_BYTES_MAX: usize = u16::MAX as usize - 1;
+
+/// What the names of most heads take, once remembered.
+const NAMES_BYTES: usize = 512;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
@@ -35,6 +39,10 @@ pub(super) struct Fields {
     line: usize,
     colon: usize,
     count: usize,
+    /// Where the first begins.
+    first: usize,
+    /// The names of a head as they came, for [`spell`](super::spell). Empty where none has a capital.
+    pub(super) names: Vec<u8>,
     /// How many Hosts there are.
     pub(super) hosts: usize,
     /// Whether Upgrade is among them.
@@ -55,6 +63,8 @@ impl Fields {
             line: next,
             colon: next,
             count: 0,
+            first: next,
+            names: Vec::new(),
             hosts: 0,
             has_upgrade: false,
             length: None,
@@ -63,38 +73,50 @@ impl Fields {
     }
     /// Looks at what came since: `bytes` are the same as before, and more. Where they end, if they do.
     pub(super) fn judge(&mut self, bytes: &[u8], bounds: Bounds) -> Result<Option<usize>, Fault> {
-        while let Some(byte) = bytes.get(self.next).copied() {
-            match self.at {
-                At::Line => self.begin(byte, bounds)?,
-                At::Name => {
-                    self.next += run(&bytes[self.next..], TOKEN);
-                    let Some(byte) = bytes.get(self.next) else {
-                        continue;
-                    };
-                    self.named(*byte)?;
-                }
-                At::Value => {
-                    self.next += run_of_value(&bytes[self.next..]);
-                    match bytes.get(self.next) {
-                        None => continue,
-                        Some(b'\r') => self.at = At::ValueLf,
-                        Some(b'\n') => return Err(Fault::BareLf),
-                        Some(_) => return Err(Fault::FieldValue),
-                    }
-                }
-                At::ValueLf | At::EndLf if byte != b'\n' => return Err(Fault::BareCr),
-                At::ValueLf => {
-                    if self.of == Of::Head {
-                        let value = &bytes[self.colon + 1..self.next - 1];
-                        self.means(&bytes[self.line..self.colon], value)?;
-                    }
-                    self.at = At::Line;
-                }
-                At::EndLf => return Ok(Some(self.next + 1)),
+        // The parts of a line in turn, from the one on that was under way.
+        loop {
+            if self.at == At::Line {
+                let Some(byte) = bytes.get(self.next) else {
+                    return Ok(None);
+                };
+                self.begin(*byte, bounds)?;
+                self.next += 1;
             }
-            self.next += 1;
+            if self.at == At::Name {
+                self.next += run(&bytes[self.next..], TOKEN);
+                let Some(byte) = bytes.get(self.next) else {
+                    return Ok(None);
+                };
+                self.named(*byte)?;
+                if self.of == Of::Head {
+                    self.spelled(bytes);
+                }
+                self.next += 1;
+            }
+            if self.at == At::Value {
+                self.next += run_of_value(&bytes[self.next..]);
+                match bytes.get(self.next) {
+                    None => return Ok(None),
+                    Some(b'\r') => self.at = At::ValueLf,
+                    Some(b'\n') => return Err(Fault::BareLf),
+                    Some(_) => return Err(Fault::FieldValue),
+                }
+                self.next += 1;
+            }
+            match bytes.get(self.next) {
+                None => return Ok(None),
+                Some(b'\n') => self.next += 1,
+                Some(_) => return Err(Fault::BareCr),
+            }
+            if self.at == At::EndLf {
+                return Ok(Some(self.next));
+            }
+            if self.of == Of::Head {
+                let value = &bytes[self.colon + 1..self.next - 2];
+                self.means(&bytes[self.line..self.colon], value)?;
+            }
+            self.at = At::Line;
         }
-        Ok(None)
     }
     /// A line begins with this byte.
     fn begin(&mut self, byte: u8, bounds: Bounds) -> Result<(), Fault> {
@@ -124,6 +146,21 @@ impl Fields {
         };
         self.colon = self.next;
         Ok(())
+    }
+    /// Remembers the name that was read last, from the first capital on: where there is none, nothing has to be remembered.
+    fn spelled(&mut self, bytes: &[u8]) {
+        let name = &bytes[self.line..self.colon];
+        if self.names.is_empty() {
+            if !name.iter().any(u8::is_ascii_uppercase) {
+                return;
+            }
+            self.names.reserve(NAMES_BYTES);
+            // Others of that name may stand before it.
+            for line in bytes[self.first..self.line].split_inclusive(|byte| *byte == b'\n') {
+                remember(&mut self.names, &line[..run(line, TOKEN)]);
+            }
+        }
+        remember(&mut self.names, name);
     }
     fn means(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
         // Few lengths are looked at further.

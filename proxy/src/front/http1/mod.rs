@@ -12,6 +12,7 @@
 
 mod class;
 mod fault;
+mod spelling;
 mod fields;
 mod body;
 mod target;
@@ -22,6 +23,7 @@ pub(crate) use answers::{AnswerHead, Answers, Asked};
 pub(crate) use body::Framing;
 pub(crate) use fault::Fault;
 pub(crate) use requests::{Kind, RequestHead, RequestLine, Requests};
+pub(crate) use spelling::spell;
 
 /// What one direction may make us look at before anything is known to be good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -241,6 +241,7 @@ pub(crate) struct Requests {
     bounds: Bounds,
     head: Head,
     body: Option<Body>,
+    names: Vec<u8>,
 }
 
 impl Requests {
@@ -250,6 +251,7 @@ impl Requests {
             bounds,
             head: Head::begin(),
             body: None,
+            names: Vec::new(),
         }
     }
     /// Judges what comes next: of a head all of it, from its first byte on, every time; of a body only what was not judged before.
@@ -268,9 +270,14 @@ impl Requests {
             return Ok(Step::More);
         };
         let head = self.head.whole()?;
+        self.names = std::mem::take(&mut self.head.fields.names);
         self.head = Head::begin();
         self.body = Body::of(head.framing);
         Ok(Step::Head(end, head))
+    }
+    /// How the names of the last whole head are spelled, for [`spell`](super::spell). To be asked once.
+    pub(crate) fn names(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.names)
     }
     /// Whether a body is under way.
     pub(crate) fn is_in_body(&self) -> bool {

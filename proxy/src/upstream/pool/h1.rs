@@ -92,7 +92,6 @@ pub(super) async fn start(connected: Connected, config: &UpstreamConfig) -> Resu
     let (io, said) = Judged::new(io, bound);
     let mut builder = http1::Builder::new();
     builder
-        .preserve_header_case(true)
         .max_headers(bound.fields)
         .max_header_size(bound.bytes)
         .max_buf_size(bound.bytes.max(16 * 1024));

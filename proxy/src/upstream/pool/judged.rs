@@ -8,8 +8,9 @@
 //!    the connection.
 //! 2. The end of the connection is hyper's to judge: it refuses one amid a message.
 
-use crate::front::{Asked, Bounds, Fault, Held, Judge, Kind, Step};
+use crate::front::{Asked, Bounds, Fault, Held, Judge, Kind, Respelled, Step};
 use crate::headers::Bound;
+use crate::spelled::Spelled;
 use http::{Method, Request, header};
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;
@@ -23,6 +24,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(super) struct Said {
     /// What is about to be sent, as [`code`] writes it; 0: nothing.
     asks: AtomicU8,
+    /// How the names of its head are spelled.
+    asked_names: Spelled,
+    /// How those of the last head that came were.
+    answer_names: Spelled,
     fault: OnceLock<Fault>,
 }
 
@@ -57,9 +62,14 @@ pub(crate) const RESPONSE_TRAILERS_TOO_LARGE: &str = "response_trailers_too_larg
 pub(crate) const SWITCHED_UNASKED: &str = "switched_unasked";
 
 impl Said {
-    /// This request is sent next.
-    pub(super) fn asks<B>(&self, request: &Request<B>) {
+    /// This request is sent next, with names that are spelled so.
+    pub(super) fn asks<B>(&self, request: &Request<B>, names: &Spelled) {
+        self.asked_names.copy(names);
         self.asks.store(code(request), Ordering::Relaxed);
+    }
+    /// How the names of the answer that came last are spelled. To be asked once.
+    pub(super) fn answer_names(&self) -> Vec<u8> {
+        self.answer_names.take().unwrap_or_default()
     }
     /// What is wrong with what came.
     pub(super) fn fault(&self) -> Option<Fault> {
@@ -80,6 +90,8 @@ impl Said {
 pub(super) struct Judged<S> {
     io: S,
     judge: Judge,
+    /// What is sent, with the spelling of its names.
+    respelled: Respelled,
     said: Arc<Said>,
     /// What came and was not handed on.
     held: Held,
@@ -96,6 +108,7 @@ impl<S> Judged<S> {
         let judged = Self {
             io,
             judge: Judge::new(bounds),
+            respelled: Respelled::default(),
             said: said.clone(),
             held: Held::default(),
         };
@@ -107,7 +120,11 @@ impl<S> Judged<S> {
         while passed < bytes.len() {
             match self.judge.judge(&bytes[passed..]) {
                 Ok(Step::More) => break,
-                Ok(Step::Head(length, _) | Step::Body(length, _)) => passed += length,
+                Ok(Step::Body(length, _)) => passed += length,
+                Ok(Step::Head(length, _)) => {
+                    passed += length;
+                    self.said.answer_names.put(self.judge.names());
+                }
                 Err(fault) => {
                     let _first = self.said.fault.set(fault);
                     break;
@@ -135,6 +152,9 @@ impl<S> Judged<S> {
     fn goes(&mut self) {
         if let Some(asked) = asked(self.said.asks.swap(0, Ordering::Relaxed)) {
             self.judge.ask(asked);
+            if let Some(names) = self.said.asked_names.take() {
+                self.respelled.spell(names);
+            }
         }
     }
 }
@@ -163,13 +183,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Judged<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Judged<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<Result<usize>> {
-        self.goes();
-        Pin::new(&mut self.io).poll_write(cx, buf)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
     }
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
@@ -177,7 +192,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Judged<S> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
         self.goes();
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let this = &mut *self;
+        this.respelled.poll_write(&mut this.io, cx, bufs)
     }
     fn is_write_vectored(&self) -> bool {
         self.io.is_write_vectored()
@@ -207,7 +223,7 @@ mod tests {
         let (near, mut far) = duplex(4096);
         let (mut judged, said) = Judged::new(near, BOUND);
         if is_asked {
-            said.asks(&Request::get("/").body(()).unwrap());
+            said.asks(&Request::get("/").body(()).unwrap(), &Spelled::default());
             judged.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
         }
         let reading = async {

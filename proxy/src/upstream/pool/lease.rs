@@ -9,6 +9,7 @@ use crate::believed::Believed;
 use crate::exchange::Facts;
 use crate::front::Wrong;
 use crate::request_body::RequestBody;
+use crate::spelled::Spelled;
 use crate::upstream::Open;
 use http_body::Body;
 use std::sync::Arc;
@@ -73,16 +74,17 @@ impl Lease {
     pub(super) fn at(&self) -> &Arc<Endpoint> {
         &self.endpoint
     }
-    /// Sends the request and awaits the response head.
+    /// Sends the request, its names spelled so on HTTP/1, and awaits the response head.
     pub(crate) async fn send(
         &mut self,
         request: http::Request<RequestBody>,
+        names: &Spelled,
     ) -> Result<http::Response<hyper::body::Incoming>, Unanswered> {
         let bodyless = request.body().is_end_stream();
         let sent = match &mut self.link {
             Link::H1(Some(link)) => {
                 link.heard.store(false, Ordering::Relaxed);
-                link.said.asks(&request);
+                link.said.asks(&request, names);
                 match link.send(request).await {
                     Ok(sent) => sent,
                     Err(request) => return Err(Unanswered::Unsent(Box::new(request))),
@@ -113,6 +115,12 @@ impl Lease {
                 }
             }
         })
+    }
+    /// Passes on how the names of the answer that came are spelled.
+    pub(crate) fn spells(&self, caller: &Facts) {
+        if let Link::H1(Some(link)) = &self.link {
+            caller.answer_names.put(link.said.answer_names());
+        }
     }
     fn leave(&self) {
         if let Link::H2(link) = &self.link {

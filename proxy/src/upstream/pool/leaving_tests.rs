@@ -7,6 +7,7 @@
 use super::tests::upstream_at;
 use super::{Tried, Unanswered, Upstream};
 use crate::request_body::RequestBody;
+use crate::spelled::Spelled;
 use crate::upstream::How;
 use crate::version::Version;
 use std::collections::HashMap;
@@ -78,7 +79,8 @@ async fn post(upstream: &Upstream, version: Version, path: &str) -> bool {
         *request.uri_mut() = format!("http://orders{path}").parse().unwrap();
         let leased = upstream.lease(version, &Tried::default()).await;
         let mut lease = leased.map_err(|refusal| refusal.reason).unwrap();
-        let sending = tokio::time::timeout(PATIENCE, lease.send(request)).await;
+        let sending =
+            tokio::time::timeout(PATIENCE, lease.send(request, &Spelled::default())).await;
         match sending.map_err(|_| format!("{path} hangs")).unwrap() {
             Ok(_) => {
                 lease.give_back();

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 mod requests;
 mod bodies;
 mod answers;
+mod spelling;
 
 const BOUNDS: Bounds = Bounds {
     head_bytes: 1024,
