@@ -264,13 +264,17 @@ fn same_name(name: &str, known: &str) -> bool {
 
 /// Fields that `Connection` names belong to the hop too; never those that frame the message or that we set ourselves.
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    // They name no field, or one that goes anyway.
-    const USUAL: [&[u8]; 3] = [b"keep-alive", b"close", b"upgrade"];
+    // What these name goes anyway; no field of the name `close` is known, and nobody keeps a client from sending one.
+    let is_usual = |token: &[u8]| {
+        let usual = [&b"keep-alive"[..], b"upgrade"];
+        usual.iter().any(|usual| token.eq_ignore_ascii_case(usual))
+            || token.eq_ignore_ascii_case(b"close") && !headers.contains_key("close")
+    };
     let named = headers.get_all(header::CONNECTION).iter();
     named
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii)
-        .filter(|token| !USUAL.iter().any(|usual| token.eq_ignore_ascii_case(usual)))
+        .filter(|token| !is_usual(token))
         .filter_map(|token| HeaderName::from_bytes(token).ok())
         .filter(|name| !matches!(*name, header::CONTENT_LENGTH | header::HOST | header::TE))
         .collect()
@@ -330,6 +334,11 @@ mod tests {
             ],
             &[("accept", "a")],
         );
+        check(
+            &[("connection", "Close"), ("close", "1"), ("accept", "a")],
+            &[("accept", "a")],
+        );
+        check(&[("close", "1")], &[("close", "1")]);
         check(
             &[
                 ("connection", "content-length, host"),
