@@ -9,7 +9,7 @@ use crate::exchange::{ASKED_BACK, Facts};
 use crate::far_end::FarEnd;
 use crate::forward::{Way, forward};
 use crate::headers::Bound;
-use crate::http::{Bounds, Check, Observe, serve};
+use crate::http::{Bounds, Check, Observe, Serving, serve};
 use crate::load::{Full, Holding, Who as Holder};
 use crate::metered::Metered;
 use crate::open::{Kind, Listed, Opened, Proven};
@@ -110,31 +110,41 @@ impl Inbound {
                     id: who,
                     not_after: known.peer.not_after,
                 });
-                let Authenticated {
-                    stream,
-                    peer,
-                    chain,
-                    http2,
-                    tls_group,
-                } = *known;
-                let version = match http2 {
-                    true => Version::Http2,
-                    false => Version::Http1,
-                };
-                let caller = Came {
-                    who: Who::Known { peer, chain },
-                    tls_group,
-                    holding: &holding,
-                    listed: &listed,
-                };
-                match self.which.protocol {
-                    Protocol::Http => {
-                        Box::pin(self.serve_http(stream, version, caller, &snapshot, stop)).await;
-                    }
-                    Protocol::Tcp => Box::pin(self.serve_tcp(stream, caller, &snapshot)).await,
-                }
+                self.serve_known(*known, &holding, &listed, &snapshot, stop)
+                    .await;
             }
             Err(unproven) => self.refused(&unproven, from, &snapshot),
+        }
+    }
+    /// Somebody who proved who it is.
+    fn serve_known<'a>(
+        &'a self,
+        known: Authenticated,
+        holding: &'a Holding,
+        listed: &'a Listed,
+        snapshot: &'a Snapshot,
+        stop: Draining,
+    ) -> Serving<'a> {
+        let Authenticated {
+            stream,
+            peer,
+            chain,
+            http2,
+            tls_group,
+        } = known;
+        let version = match http2 {
+            true => Version::Http2,
+            false => Version::Http1,
+        };
+        let caller = Came {
+            who: Who::Known { peer, chain },
+            tls_group,
+            holding,
+            listed,
+        };
+        match self.which.protocol {
+            Protocol::Http => self.serve_http(stream, version, caller, snapshot, stop),
+            Protocol::Tcp => Box::pin(self.serve_tcp(stream, caller, snapshot)),
         }
     }
     /// As long as there is a place for it: one more from a source that has many is not waited for.
@@ -174,10 +184,8 @@ impl Inbound {
         };
         match self.which.protocol {
             Protocol::Http => {
-                let version = tokio::select! {
-                    version = Version::spoken(&socket, snapshot.config.limits.head) => version,
-                    () = stop.started() => None,
-                };
+                let within = snapshot.config.limits.head;
+                let version = Version::spoken_unless(&socket, within, &stop).await;
                 if let Some(version) = version {
                     self.serve_http(socket, version, caller, &snapshot, stop)
                         .await;
@@ -186,14 +194,15 @@ impl Inbound {
             Protocol::Tcp => self.serve_tcp(socket, caller, &snapshot).await,
         }
     }
-    async fn serve_http<I>(
+    fn serve_http<'a, I>(
         &self,
         stream: I,
         version: Version,
-        came: Came<'_>,
-        snapshot: &Snapshot,
+        came: Came<'a>,
+        snapshot: &'a Snapshot,
         stop: Draining,
-    ) where
+    ) -> Serving<'a>
+    where
         I: Abort + FarEnd + AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let Came {
@@ -223,12 +232,11 @@ impl Inbound {
             holding,
             half_close: inbound.map_or(HalfClose::Abort, |inbound| inbound.half_close),
             stop,
-            handover: &handover,
+            handover: handover.clone(),
             judging: caller.judging(),
         };
-        let hands = handover.clone();
         let to_app = service_fn(move |permitted: Permitted| {
-            let handover = hands.clone();
+            let handover = handover.clone();
             async move {
                 let Permitted { checked, app, .. } = permitted;
                 let (request, exchange, authority) = checked.into_parts();
@@ -245,7 +253,7 @@ impl Inbound {
             }) // before policy, so that it decides on the one meaning of a request
             .layer(Admit { caller }) // before the app: the refused cost no connection
             .service(to_app);
-        serve(stream, version, stack, &facts, bounds).await;
+        serve(stream, version, stack, facts, bounds)
     }
     async fn serve_tcp<I>(&self, stream: I, came: Came<'_>, snapshot: &Snapshot)
     where

@@ -6,7 +6,7 @@ use crate::clock;
 use crate::exchange::{ASKED_BACK, Facts};
 use crate::forward::{Way, forward, tunnel};
 use crate::headers::Bound;
-use crate::http::{Bounds, Check, Observe, serve};
+use crate::http::{Bounds, Check, Observe, Serving, serve};
 use crate::load::{Full, Holding, Who};
 use crate::metered::Metered;
 use crate::open::{Kind, Listed, Opened, Proven};
@@ -73,25 +73,27 @@ impl Outbound {
         // Boxed: a quiet connection holds what it is, and not the greatest of what it could have been.
         match self.which.protocol {
             Protocol::Http => {
-                Box::pin(self.serve_http(socket, &listed, &snapshot, &holding, stop)).await;
+                let within = snapshot.config.limits.first_byte;
+                let version = Box::pin(Version::spoken_unless(&socket, within, &stop)).await;
+                if let Some(version) = version {
+                    let serving =
+                        self.serve_http(socket, version, &listed, &snapshot, &holding, stop);
+                    serving.await;
+                }
             }
             Protocol::Tcp => Box::pin(self.serve_tcp(socket, &listed, &snapshot, &holding)).await,
         }
     }
-    async fn serve_http(
+    fn serve_http<'a>(
         &self,
         socket: Metered,
+        version: Version,
         listed: &Listed,
-        snapshot: &Snapshot,
-        holding: &Holding,
+        snapshot: &'a Snapshot,
+        holding: &'a Holding,
         stop: Draining,
-    ) {
+    ) -> Serving<'a> {
         let (limits, outbound) = (&snapshot.config.limits, snapshot.outbound(&self.which));
-        let version = tokio::select! {
-            version = Version::spoken(&socket, limits.first_byte) => version,
-            () = stop.started() => None,
-        };
-        let Some(version) = version else { return };
         let facts = Facts::new(
             Direction::Outbound,
             self.which.name.clone(),
@@ -111,12 +113,11 @@ impl Outbound {
             holding,
             half_close: outbound.map_or(HalfClose::Abort, |outbound| outbound.half_close),
             stop,
-            handover: &handover,
+            handover: handover.clone(),
             judging,
         };
-        let hands = handover.clone();
         let to_service = service_fn(move |routed: Routed| {
-            let handover = hands.clone();
+            let handover = handover.clone();
             async move {
                 let Routed {
                     checked,
@@ -146,7 +147,7 @@ impl Outbound {
                 from,
             })
             .service(to_service);
-        serve(socket, version, stack, &facts, bounds).await;
+        serve(socket, version, stack, facts, bounds)
     }
     /// There is no room for one more connection of the app.
     fn full(&self, full: Full, snapshot: &Snapshot) {

@@ -5,7 +5,7 @@
 //!
 //! 1. A request is known here from its permission until its answer has ended and all of its body was passed on.
 //! 2. It costs a request two looks into a list of its own connection, one more on HTTP/2 and to a peer; the list grows to the most that were
-//!    under way at a time.
+//!    under way at a time, until the connection rests.
 //! 3. Nothing is ended under the lock: what ends tells this list of it.
 
 use crate::believed::Believed;
@@ -172,6 +172,13 @@ impl UnderWay {
             }
         }
         connection
+    }
+    /// Gives its room back, while nothing is under way.
+    pub(crate) fn rest(&self) {
+        let mut state = self.state();
+        if state.entries.iter().all(Option::is_none) {
+            *state = State::default();
+        }
     }
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing that happens under this lock can leave it half changed.

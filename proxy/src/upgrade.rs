@@ -154,7 +154,7 @@ pub(crate) struct Handover {
     judging: Judging,
     stop: Draining,
     cut_at: Option<SystemTime>,
-    left: Mutex<Option<(Granted, Still)>>,
+    left: Mutex<Option<Box<(Granted, Still)>>>,
 }
 
 impl Handover {
@@ -184,7 +184,7 @@ impl Handover {
     pub(crate) fn take(&self, version: Version, granted: Granted) {
         let still = self.still(&granted);
         match version {
-            Version::Http1 => *self.left() = Some((granted, still)),
+            Version::Http1 => *self.left() = Some(Box::new((granted, still))),
             Version::Http2 => {
                 self.stop.track(granted.over_http2(still));
             }
@@ -204,11 +204,12 @@ impl Handover {
         I: Abort + FarEnd + AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let left = self.left().take();
-        if let Some((granted, still)) = left {
+        if let Some(left) = left {
+            let (granted, still) = *left;
             granted.over_http1::<I>(still).await;
         }
     }
-    fn left(&self) -> MutexGuard<'_, Option<(Granted, Still)>> {
+    fn left(&self) -> MutexGuard<'_, Option<Box<(Granted, Still)>>> {
         // Poisoning means that a panic happened elsewhere: what is in it is whole.
         self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }

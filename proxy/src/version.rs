@@ -1,6 +1,7 @@
 //! Which version of HTTP a hop speaks.
 
 use crate::metered::Metered;
+use daemon::drain::Draining;
 use std::time::Duration;
 
 /// What the client spoke, end to end: a hop never translates.
@@ -20,6 +21,17 @@ const PAUSE_MIN: Duration = Duration::from_millis(1);
 const PAUSE_MAX: Duration = Duration::from_millis(250);
 
 impl Version {
+    /// The same as [`Version::spoken`], until the drain starts.
+    pub(crate) async fn spoken_unless(
+        socket: &Metered,
+        within: Duration,
+        stop: &Draining,
+    ) -> Option<Version> {
+        tokio::select! {
+            version = Version::spoken(socket, within) => version,
+            () = stop.started() => None,
+        }
+    }
     /// Which version is spoken in clear text, by the first bytes, left in the socket; `None` when it leaves or stays silent.
     ///
     /// The first byte decides in almost every case: only `P` (POST, PUT, PATCH, PROPFIND, PRI) asks for a second look.

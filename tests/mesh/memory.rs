@@ -1,15 +1,17 @@
-//! `limits.memory`: who goes without before the ceiling, and who never does.
+//! What quiet connections cost and give back; and `limits.memory`: who goes without before the ceiling, and who never does.
 
 use crate::support::app::HttpApp;
 use crate::support::client::{Client, ask};
 use crate::support::mesh::allow_all;
 use crate::support::pair::{Otherwise, Pair, inbound, outbound};
+use crate::support::sidecar::Sidecar;
 use crate::support::{tls, until, within};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::client::TlsStream;
 
 const GENERATION: &str = "countersign_config_generation";
@@ -129,4 +131,76 @@ async fn before_the_ceiling_of_memory_who_holds_most_is_shed_and_others_are_serv
     let mut oldest = many.remove(0);
     let oldest = within("the oldest is asked back", oldest.rest()).await;
     assert_eq!(oldest.unwrap_or_default(), b"");
+}
+
+/// Quiet connections: so many that what they cost stands out from what a sidecar costs.
+const QUIET: usize = 1500;
+const RESIDENT: &str = "process_resident_memory_bytes";
+/// What one of them may cost: the figures are in `bench/README.md`, and this only sees that hyper lets go of them. It costs twice as
+/// much where it does not.
+const CLEAR_BYTES_MAX: u64 = 9 * 1024;
+const TLS_BYTES_MAX: u64 = 16 * 1024;
+
+fn open_files_max() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let limit = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    setrlimit(Resource::Nofile, limit).expect("what is allowed may be had");
+}
+
+/// Sees that so many connections cost no more than this each, and that what they took is given back when they have gone.
+async fn come_and_go<S>(sidecar: &Sidecar, bytes_max: u64, connect: impl AsyncFn() -> Client<S>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    open_files_max();
+    let served = async || {
+        let mut client = connect().await;
+        assert_eq!(call(&mut client).await, Some((200, String::new())));
+        client
+    };
+    // Once before, so that nothing is counted that is made once.
+    drop(served().await);
+    let before = sidecar.count(RESIDENT).await;
+    let mut quiet = Vec::new();
+    while quiet.len() < QUIET {
+        quiet.push(served().await);
+    }
+    let may_take = bytes_max * QUIET as u64;
+    let falls_below = async |bytes: u64| {
+        while sidecar.count(RESIDENT).await > before + bytes {
+            sleep(Duration::from_millis(250)).await;
+        }
+    };
+    let in_time = Duration::from_secs(60);
+    let rested = timeout(in_time, falls_below(may_take)).await;
+    let resident = sidecar.count(RESIDENT).await;
+    rested.unwrap_or_else(|_| panic!("{} KiB taken", (resident - before) / 1024));
+    drop(quiet);
+    let gone = timeout(in_time, falls_below(may_take / 2)).await;
+    let resident = sidecar.count(RESIDENT).await;
+    gone.unwrap_or_else(|_| panic!("{} KiB kept", (resident - before) / 1024));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn quiet_connections_in_clear_text_cost_little_and_give_back_what_they_took() {
+    let app = HttpApp::start().await;
+    let pair = Pair::before(app.addr);
+    let at = pair.calling.at("http");
+    come_and_go(&pair.calling, CLEAR_BYTES_MAX, async || {
+        Client::connect(at).await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn quiet_connections_with_mutual_tls_cost_little_and_give_back_what_they_took() {
+    let app = HttpApp::start().await;
+    let pair = Pair::before(app.addr);
+    come_and_go(&pair.called, TLS_BYTES_MAX, async || {
+        connect(&pair, "storefront").await
+    })
+    .await;
 }

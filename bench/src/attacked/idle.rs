@@ -7,16 +7,24 @@ use config::SpiffeId;
 use config::TrustDomain;
 use identity::{Alpn, Bundle, Bundles, Generation, Key, Svid};
 use rustls::pki_types::ServerName;
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// Until memory is counted: what serving takes for a moment is given back by then.
 const SETTLED: Duration = Duration::from_secs(15);
+/// So long after a peak what it took must be given back.
+const GIVEN_BACK: Duration = Duration::from_secs(30);
+/// `limits.idle`: longer than it takes to open them all, so that the first still stand when memory is counted.
+const STANDS: &str = "10m";
+/// So many are opened at a time.
+const AT_A_TIME: usize = 32;
 /// A source address has so few ports that this many connections come from each.
 const PER_ADDRESS: u32 = 2_000;
 
@@ -32,8 +40,10 @@ pub struct Idle {
 pub struct Cost {
     /// Of which kind of connection.
     pub kind: &'static str,
-    /// Resident before, while they stand, and after they have gone, in KiB.
+    /// Resident before, while they stand, and [`GIVEN_BACK`] after they have gone, in KiB.
     pub resident_kib: [u64; 3],
+    /// How many stood when that was counted.
+    pub stood: usize,
 }
 
 impl Idle {
@@ -45,35 +55,60 @@ impl Idle {
         ])
     }
     async fn clear_text(self, program: &Path, folder: &Path) -> Result<Cost, Failed> {
-        let pair = Pair::start(program, folder).await?;
+        let pair = Pair::start(program, folder, STANDS).await?;
         // Once before, so that nothing is counted that is made once.
         ask(&mut plain(0, pair.http).await?).await?;
-        let before = settled(&pair).await?;
-        let mut open = Vec::new();
-        for n in 0..self.connections {
-            let mut connection = plain(n, pair.http).await?;
+        let before = resident(&pair, SETTLED).await?;
+        let at = pair.http;
+        let opened = self.open(move |n| async move {
+            let mut connection = plain(n, at).await?;
             ask(&mut connection).await?;
-            open.push(connection);
-        }
-        cost("clear text", &pair, before, open).await
+            Ok(connection)
+        });
+        let open = opened.await?;
+        cost("clear text", &pair, before, open, |it| it).await
     }
     async fn mutual_tls(self, program: &Path, folder: &Path) -> Result<Cost, Failed> {
-        let pair = Pair::start(program, folder).await?;
+        let pair = Pair::start(program, folder, STANDS).await?;
         let connector = connector(folder)?;
         ask(&mut secure(0, pair.web, &connector).await?).await?;
-        let before = settled(&pair).await?;
-        let mut open = Vec::new();
+        let before = resident(&pair, SETTLED).await?;
+        let at = pair.web;
+        let opened = self.open(move |n| {
+            let connector = connector.clone();
+            async move {
+                let mut connection = secure(n, at, &connector).await?;
+                ask(&mut connection).await?;
+                Ok(connection)
+            }
+        });
+        let open = opened.await?;
+        cost("mutual TLS", &pair, before, open, |it| it.get_ref().0).await
+    }
+    /// Opens them, [`AT_A_TIME`] at a time.
+    async fn open<C, F>(self, one: impl Fn(u32) -> F) -> Result<Vec<C>, Failed>
+    where
+        C: Send + 'static,
+        F: Future<Output = Result<C, Failed>> + Send + 'static,
+    {
+        let (mut opening, mut open) = (JoinSet::new(), Vec::new());
         for n in 0..self.connections {
-            let mut connection = secure(n, pair.web, &connector).await?;
-            ask(&mut connection).await?;
-            open.push(connection);
+            if opening.len() == AT_A_TIME
+                && let Some(opened) = opening.join_next().await
+            {
+                open.push(opened??);
+            }
+            opening.spawn(one(n));
         }
-        cost("mutual TLS", &pair, before, open).await
+        while let Some(opened) = opening.join_next().await {
+            open.push(opened??);
+        }
+        Ok(open)
     }
 }
 
-async fn settled(pair: &Pair) -> Result<u64, Failed> {
-    sleep(SETTLED).await;
+async fn resident(pair: &Pair, after: Duration) -> Result<u64, Failed> {
+    sleep(after).await;
     pair.process.resident_kib()
 }
 
@@ -82,14 +117,23 @@ async fn cost<C>(
     pair: &Pair,
     before: u64,
     open: Vec<C>,
+    socket: impl Fn(&C) -> &TcpStream,
 ) -> Result<Cost, Failed> {
-    let standing = settled(pair).await?;
+    let standing = resident(pair, SETTLED).await?;
+    let stood = open.iter().filter(|it| is_open(socket(it))).count();
     drop(open);
-    let after = settled(pair).await?;
+    let after = resident(pair, GIVEN_BACK).await?;
     Ok(Cost {
         kind,
         resident_kib: [before, standing, after],
+        stood,
     })
+}
+
+/// Whether neither a last word nor an end has come.
+fn is_open(socket: &TcpStream) -> bool {
+    let read = socket.try_read(&mut [0]);
+    read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
 async fn plain(n: u32, to: SocketAddr) -> Result<TcpStream, Failed> {

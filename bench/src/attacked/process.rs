@@ -53,13 +53,14 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    /// With their files in this folder, as this program serves them.
-    pub(super) async fn start(program: &Path, folder: &Path) -> Result<Self, Failed> {
+    /// With their files in this folder and this `limits.idle`, as this program serves them.
+    pub(super) async fn start(program: &Path, folder: &Path, idle: &str) -> Result<Self, Failed> {
         let mut command = Command::new(program);
         command
             .arg("serve")
             .arg(folder)
-            .arg(app().await?.to_string());
+            .arg(app().await?.to_string())
+            .arg(idle);
         let mut process = Process::start(command)?;
         let line = process.line(Duration::from_secs(30)).await?;
         let at: Vec<SocketAddr> = line

@@ -72,7 +72,7 @@ impl Withstood {
 impl Attack {
     /// Measures, with this program for sidecars and strangers.
     pub async fn measure(self, program: &Path, folder: &Path) -> Result<Withstood, Failed> {
-        let pair = Pair::start(program, folder).await?;
+        let pair = Pair::start(program, folder, "75s").await?;
         let (warm, _) = calls(pair.http, Duration::from_secs(2)).await?;
         drop(warm);
         let before = pair.process.resident_kib()?;

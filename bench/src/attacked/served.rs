@@ -14,11 +14,11 @@ identity:
 admin: { listen: \"127.0.0.1:0\" }
 metrics: { listen: \"127.0.0.1:0\" }
 health: { listen: \"127.0.0.1:0\" }
-limits: { connections: 30000, firstByte: 75s, streamIdle: 5s }
 ";
 
-/// Runs `storefront`'s sidecar and that of `orders` before this app until its input ends. Says where they listen.
-pub async fn serve(folder: &Path, app: SocketAddr) -> Result<(), Failed> {
+/// Runs `storefront`'s sidecar and that of `orders` before this app, with this `limits.idle`, until its input ends. Says where they
+/// listen.
+pub async fn serve(folder: &Path, app: SocketAddr, idle: &str) -> Result<(), Failed> {
     let root = Authority::root("shop.example");
     let issuer = root.issuer();
     let write = |who: &str, besides: &str| {
@@ -26,8 +26,12 @@ pub async fn serve(folder: &Path, app: SocketAddr) -> Result<(), Failed> {
         std::fs::create_dir_all(&folder)?;
         let id = format!("spiffe://shop.example/{who}");
         issuer.leaf(&id).write_files(&folder, &root.bundle_pem());
-        std::fs::write(folder.join("sidecar.yaml"), format!("{COMMON}{besides}"))?;
-        Ok::<_, Failed>(folder.join("sidecar.yaml"))
+        let limits = format!(
+            "limits: {{ connections: 30000, firstByte: 75s, streamIdle: 5s, idle: {idle} }}\n"
+        );
+        let path = folder.join("sidecar.yaml");
+        std::fs::write(&path, format!("{COMMON}{limits}{besides}"))?;
+        Ok::<_, Failed>(path)
     };
     let mut inbound = String::from("policy: { file: policy.yaml }\ninbound:\n");
     writeln!(

@@ -27,7 +27,9 @@ fn run(arguments: &[&str]) -> Result<(), Failed> {
     let program = std::env::current_exe()?;
     let folder = tempfile::tempdir()?;
     match arguments {
-        ["serve", folder, app] => runtime.block_on(serve(Path::new(folder), app.parse()?)),
+        ["serve", folder, app, idle] => {
+            runtime.block_on(serve(Path::new(folder), app.parse()?, idle))
+        }
         ["strangers", http, web] => runtime.block_on(attack(http.parse()?, web.parse()?)),
         ["attack", seconds @ ..] => {
             let seconds = number(seconds, 20)?;
@@ -38,10 +40,10 @@ fn run(arguments: &[&str]) -> Result<(), Failed> {
             let connections = number(connections, 5000)?;
             let idle = Idle { connections };
             for cost in runtime.block_on(idle.measure(&program, folder.path()))? {
-                let [before, standing, after] = cost.resident_kib;
-                let each = (standing as f64 - before as f64) / f64::from(connections);
+                let ([before, standing, after], stood) = (cost.resident_kib, cost.stood);
+                let each = (standing as f64 - before as f64) / stood as f64;
                 println!(
-                    "{:<12} {each:.1} KiB each: {before} KiB before, {standing} KiB with {connections}, {after} KiB after",
+                    "{:<12} {each:.1} KiB each: {before} KiB before, {standing} KiB with {stood}, {after} KiB 30 s after",
                     cost.kind
                 );
             }

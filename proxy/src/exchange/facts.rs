@@ -149,6 +149,11 @@ impl Facts {
         let open = self.begun().saturating_sub(ended);
         (open.saturating_sub(upgraded), upgraded)
     }
+    /// Nothing is asked for a while: what only spares requests something is given up.
+    pub(crate) fn rest(&self) {
+        self.under_way.rest();
+        self.series.forget();
+    }
     /// How many requests ever began on it.
     pub(crate) fn begun(&self) -> u64 {
         self.begun.load(Ordering::Relaxed)

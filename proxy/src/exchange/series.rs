@@ -55,6 +55,10 @@ impl Known {
         }
         known.push((key.clone(), series));
     }
+    /// They are looked up again when they are next used.
+    pub(super) fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Vec::new();
+    }
 }
 
 impl Key {

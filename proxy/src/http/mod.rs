@@ -9,4 +9,4 @@ mod serve;
 
 pub(crate) use check::{Check, Checked};
 pub(crate) use observe::{MaybeReady, Observe, Refused};
-pub(crate) use serve::{Bounds, serve};
+pub(crate) use serve::{Bounds, Serving, serve};

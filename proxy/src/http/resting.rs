@@ -1,16 +1,17 @@
 //! An HTTP/1 connection that hyper serves while something is asked on it, and that otherwise rests outside of it.
 //!
 //! What hyper holds of a quiet connection is several times what the connection itself needs. So after [`REST`] without a request it is
-//! taken from hyper, and given to a new one when something comes.
+//! taken from hyper, and given to a new one when something comes. What is kept meanwhile is what the connection is: how hyper serves it
+//! is said anew each time.
 
 use crate::exchange::Facts;
 use crate::far_end::FarEnd;
-use crate::front::{Back, Guarded, Lent};
+use crate::front::{Back, Bounds, Guarded, Lent};
 use crate::response_body::ResponseBody;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -62,6 +63,23 @@ pub(super) trait Graceful: Future<Output = hyper::Result<()>> {
     fn rest(self: Pin<&mut Self>) -> bool {
         false
     }
+    /// Whether it takes less room now.
+    fn is_resting(&self) -> bool {
+        false
+    }
+}
+
+/// How hyper serves HTTP/1. The guard speaks first, and says more: hyper is told of slightly larger bounds.
+fn builder(judged: Bounds) -> http1::Builder {
+    let more_bytes = judged.head_bytes + 1024;
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_headers(judged.fields + 1)
+        .max_header_size(more_bytes)
+        .max_buf_size(more_bytes.max(16 * 1024));
+    builder
 }
 
 type Serving<I, S> = http1::UpgradeableConnection<TokioIo<Lent<I>>, BoxedStack<S>>;
@@ -87,7 +105,7 @@ where
 {
     state: State<I, S>,
     back: Back<I>,
-    builder: http1::Builder,
+    judged: Bounds,
     stack: S,
     facts: Arc<Facts>,
 }
@@ -102,17 +120,17 @@ where
         + 'static,
     S::Future: Send + 'static,
 {
-    /// Serves a connection that begins.
+    /// Serves a connection that begins, and whose heads are bounded so.
     pub(super) fn new(
         guarded: Box<Guarded<I>>,
-        builder: http1::Builder,
+        judged: Bounds,
         stack: S,
         facts: Arc<Facts>,
     ) -> Self {
         Self {
             state: State::Rests(guarded),
             back: Back::new(),
-            builder,
+            judged,
             stack,
             facts,
         }
@@ -124,7 +142,7 @@ where
             State::Rests(guarded) => {
                 let io = TokioIo::new(self.back.lend(guarded));
                 let stack = BoxedStack(Stack(self.stack.clone()));
-                let serving = self.builder.serve_connection(io, stack);
+                let serving = builder(self.judged).serve_connection(io, stack);
                 State::Serves(Box::pin(serving.with_upgrades()))
             }
             state => state,
@@ -180,8 +198,12 @@ where
             this.state = State::Over;
             if let Some(guarded) = this.back.take() {
                 this.state = State::Rests(guarded);
+                this.facts.rest();
             }
         }
-        matches!(this.state, State::Rests(_))
+        this.is_resting()
+    }
+    fn is_resting(&self) -> bool {
+        matches!(self.state, State::Rests(_))
     }
 }

@@ -21,9 +21,10 @@ use config::sidecar::{HalfClose, Limits};
 use daemon::drain::Draining;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -69,19 +70,24 @@ pub(crate) struct Bounds<'a> {
     /// Asked to end.
     pub(crate) stop: Draining,
     /// Where its requests leave what becomes of it.
-    pub(crate) handover: &'a Handover,
+    pub(crate) handover: Arc<Handover>,
     /// How what is under way is judged by whatever comes into force.
     pub(crate) judging: Judging,
 }
 
-/// Serves one connection to its end.
-pub(crate) async fn serve<I, S>(
+/// A connection being served.
+pub(crate) type Serving<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// Serves one connection to its end. One box, and no async function, which would hold the connection twice: as what it is given and as
+/// what it serves.
+pub(crate) fn serve<'a, I, S>(
     io: I,
     version: Version,
     stack: S,
-    facts: &Arc<Facts>,
-    bounds: Bounds<'_>,
-) where
+    facts: Arc<Facts>,
+    bounds: Bounds<'a>,
+) -> Serving<'a>
+where
     I: Abort + FarEnd + AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: Service<Request<Incoming>, Response = Response<ResponseBody>, Error = Infallible>
         + Clone
@@ -90,52 +96,79 @@ pub(crate) async fn serve<I, S>(
         + 'static,
     S::Future: Send + 'static,
 {
-    let limits = bounds.limits;
     // What sidecars add for each other is not the caller's: it may use all of its own.
-    let header_bytes = limits.header_bytes + trail::BYTES;
+    let header_bytes = bounds.limits.header_bytes + trail::BYTES;
     match version {
-        Version::Http1 => {
-            let mut builder = http1::Builder::new();
-            let judged = Judged {
-                head_bytes: header_bytes,
-                fields: limits.headers + trail::FIELDS,
-            };
-            // The guard speaks first, and says more: hyper is told of slightly larger bounds.
-            let more_bytes = header_bytes + 1024;
-            builder
-                .timer(TokioTimer::new())
-                .header_read_timeout(None)
-                .max_headers(judged.fields + 1)
-                .max_header_size(more_bytes)
-                .max_buf_size(more_bytes.max(16 * 1024));
-            let io = Ahead::new(io, facts.clone());
-            let half_close = bounds.half_close;
-            let guarded = Box::new(Guarded::new(io, facts.clone(), judged, half_close));
-            let connection = Resting::new(guarded, builder, stack, facts.clone());
-            let (handover, holding) = (bounds.handover, bounds.holding);
-            // Boxed, so that either version and what may follow takes only its own room.
-            Box::pin(drive(connection, version, facts, bounds)).await;
-            let mut follow = Box::pin(handover.follow::<Ahead<I>>());
-            tokio::select! {
-                () = &mut follow => {}
-                () = given_up(facts, holding) => {}
-            }
+        Version::Http1 => Box::pin(http1(io, header_bytes, stack, facts, bounds)),
+        Version::Http2 => Box::pin(http2(io, header_bytes, stack, facts, bounds)),
+    }
+}
+
+fn http1<I, S>(
+    io: I,
+    header_bytes: usize,
+    stack: S,
+    facts: Arc<Facts>,
+    bounds: Bounds<'_>,
+) -> impl Future<Output = ()> + Send
+where
+    I: Abort + FarEnd + AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    S: Service<Request<Incoming>, Response = Response<ResponseBody>, Error = Infallible>
+        + Clone
+        + Send
+        + Unpin
+        + 'static,
+    S::Future: Send + 'static,
+{
+    let judged = Judged {
+        head_bytes: header_bytes,
+        fields: bounds.limits.headers + trail::FIELDS,
+    };
+    let io = Ahead::new(io, facts.clone());
+    let guarded = Box::new(Guarded::new(io, facts.clone(), judged, bounds.half_close));
+    let mut connection = Resting::new(guarded, judged, stack, facts.clone());
+    async move {
+        drive(Pin::new(&mut connection), Version::Http1, &facts, &bounds).await;
+        drop(connection);
+        let mut follow = Box::pin(bounds.handover.follow::<Ahead<I>>());
+        tokio::select! {
+            () = &mut follow => {}
+            () = given_up(&facts, bounds.holding) => {}
         }
-        Version::Http2 => {
-            let mut builder = http2::Builder::new(Streams::of(facts, limits.stream_idle));
-            builder
-                .timer(TokioTimer::new())
-                .max_concurrent_streams(u32::try_from(limits.streams).unwrap_or(u32::MAX))
-                .initial_stream_window_size(STREAM_WINDOW_BYTES)
-                .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-                .max_header_list_size(Blocks::listed_max(header_bytes))
-                .max_pending_accept_reset_streams(limits.streams.max(PENDING_RESETS_MIN))
-                .max_send_buf_size(256 * 1024)
-                .enable_connect_protocol();
-            let io = TokioIo::new(Calm::new(io, facts.clone(), limits));
-            let connection = builder.serve_connection(io, Stack(stack));
-            Box::pin(drive(connection, version, facts, bounds)).await;
-        }
+    }
+}
+
+fn http2<I, S>(
+    io: I,
+    header_bytes: usize,
+    stack: S,
+    facts: Arc<Facts>,
+    bounds: Bounds<'_>,
+) -> impl Future<Output = ()> + Send
+where
+    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    S: Service<Request<Incoming>, Response = Response<ResponseBody>, Error = Infallible>
+        + Clone
+        + Send
+        + Unpin
+        + 'static,
+    S::Future: Send + 'static,
+{
+    let limits = bounds.limits;
+    let mut builder = http2::Builder::new(Streams::of(&facts, limits.stream_idle));
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(u32::try_from(limits.streams).unwrap_or(u32::MAX))
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_header_list_size(Blocks::listed_max(header_bytes))
+        .max_pending_accept_reset_streams(limits.streams.max(PENDING_RESETS_MIN))
+        .max_send_buf_size(256 * 1024)
+        .enable_connect_protocol();
+    let io = TokioIo::new(Calm::new(io, facts.clone(), limits));
+    let connection = builder.serve_connection(io, Stack(stack));
+    async move {
+        drive(pin!(connection), Version::Http2, &facts, &bounds).await;
     }
 }
 
@@ -147,44 +180,50 @@ async fn given_up(facts: &Facts, holding: &Holding) {
     facts.limited(ASKED_BACK);
 }
 
-async fn drive(connection: impl Graceful, version: Version, facts: &Facts, bounds: Bounds<'_>) {
-    let Bounds {
-        limits,
-        ends,
-        holding,
-        stop,
-        judging,
-        ..
-    } = bounds;
+async fn drive(
+    mut connection: Pin<&mut impl Graceful>,
+    version: Version,
+    facts: &Facts,
+    bounds: &Bounds<'_>,
+) {
+    let (limits, judging) = (bounds.limits, &bounds.judging);
     let mut news = judging.news();
-    let mut connection = pin!(connection);
-    let mut watched = Watched::begin(limits, ends);
+    let mut watched = Watched::begin(limits, bounds.ends);
+    let is_http1 = version == Version::Http1;
     // Who may rest is looked at more often, until it does.
-    let soon = match version {
-        Version::Http1 => REST,
-        Version::Http2 => Duration::MAX,
+    let soon = || match is_http1 {
+        true => rests_in(facts),
+        false => Duration::MAX,
     };
-    let mut look = pin!(tokio::time::sleep(watched.look_first().min(soon)));
-    let (mut stopping, mut lingering, mut ending) = (false, false, false);
+    let mut look = pin!(tokio::time::sleep(watched.look_first().min(soon())));
+    let (mut stopping, mut lingering, mut ending, mut resting) = (false, false, false, false);
     loop {
         let next = tokio::select! {
             biased;
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    told(facts, &error);
+            moved = moves(connection.as_mut(), resting) => match moved {
+                Moved::Stirs => {
+                    resting = false;
+                    let at = look.deadline().min(Instant::now() + REST);
+                    look.as_mut().reset(at);
+                    continue;
                 }
-                return;
-            }
-            () = stop.started(), if !stopping && !ending => {
+                Moved::Ends(ended) => {
+                    if let Err(error) = ended {
+                        told(facts, &error);
+                    }
+                    return;
+                }
+            },
+            () = bounds.stop.started(), if !stopping && !ending => {
                 stopping = true;
                 // GOAWAY says in two steps what the peer may still send; HTTP/1 can say it only with an answer.
-                lingering = version == Version::Http1 && !facts.activity.is_at_work();
+                lingering = is_http1 && !facts.activity.is_at_work();
                 match lingering {
                     true => Verdict::LookAgain(LINGERS),
                     false => Verdict::End(limits.head),
                 }
             }
-            () = holding.asked_back(), if !ending => {
+            () = bounds.holding.asked_back(), if !ending => {
                 facts.limited(ASKED_BACK);
                 Verdict::End(LEAVE)
             }
@@ -200,11 +239,10 @@ async fn drive(connection: impl Graceful, version: Version, facts: &Facts, bound
         };
         match next {
             Verdict::LookAgain(after) => {
-                let rests = !stopping && !ending && connection.as_mut().rest();
-                let after = if rests || stopping || ending {
-                    after
-                } else {
-                    after.min(soon)
+                resting = !stopping && !ending && connection.as_mut().rest();
+                let after = match resting || stopping || ending {
+                    true => after,
+                    false => after.min(soon()),
                 };
                 look.as_mut().reset(Instant::now() + after);
             }
@@ -220,9 +258,33 @@ async fn drive(connection: impl Graceful, version: Version, facts: &Facts, bound
     }
 }
 
+/// What a connection does by itself.
+enum Moved {
+    /// It rested, and does not any more.
+    Stirs,
+    /// It has ended.
+    Ends(hyper::Result<()>),
+}
+
+/// Serves a connection until it has something to say.
+async fn moves(mut connection: Pin<&mut impl Graceful>, resting: bool) -> Moved {
+    poll_fn(|cx| match connection.as_mut().poll(cx) {
+        Poll::Ready(ended) => Poll::Ready(Moved::Ends(ended)),
+        Poll::Pending if resting && !connection.is_resting() => Poll::Ready(Moved::Stirs),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
+}
+
+/// When a connection may rest at the earliest, as things are.
+fn rests_in(facts: &Facts) -> Duration {
+    let quiet = facts.activity.quiet().filter(|quiet| *quiet < REST);
+    REST - quiet.unwrap_or_default()
+}
+
 /// Resolves while something is under way. It wakes nobody: what began was begun by the connection, which is looked at first.
 async fn at_work(facts: &Facts) {
-    std::future::poll_fn(|_| match facts.activity.is_at_work() {
+    poll_fn(|_| match facts.activity.is_at_work() {
         true => Poll::Ready(()),
         false => Poll::Pending,
     })
