@@ -29,6 +29,8 @@ taken! {
     "../../proxy/src/front/frame.rs" as frame,
     "../../proxy/src/front/fields.rs" as fields,
     "../../proxy/src/front/blocks.rs" as blocks,
+    "../../proxy/src/front/bucket.rs" as bucket,
+    "../../proxy/src/front/ends.rs" as ends,
     "../../proxy/src/front/answers.rs" as answers,
     "../../proxy/src/front/flood.rs" as flood,
     "../../proxy/src/front/tally.rs" as tally,

@@ -153,6 +153,13 @@ impl ResponseBody {
         }
         error
     }
+    /// What its server hears of that: over HTTP/2 it resets the stream, and so says for itself why the answer ends.
+    fn resets(&self, error: ResponseError) -> Poll<Option<Result<Frame<Bytes>, ResponseError>>> {
+        if let Some(exchange) = &self.exchange {
+            exchange.facts().resets_itself();
+        }
+        Poll::Ready(Some(Err(error)))
+    }
 }
 
 /// RESOURCE_EXHAUSTED with a reason, in place of trailers: a reset may overtake the head, and says less.
@@ -179,7 +186,7 @@ impl Body for ResponseBody {
                 exchange.reason = "response_not_in_time";
                 exchange.error = ResponseError::Late.to_string().into();
             }
-            return Poll::Ready(Some(Err(ResponseError::Late)));
+            return this.resets(ResponseError::Late);
         }
         let (body, bound, is_grpc) = match &mut this.source {
             Source::Upstream {
@@ -211,11 +218,17 @@ impl Body for ResponseBody {
                         let is_told = is_grpc && matches!(bad, BadTrailers::TooLarge(_));
                         let broke = this.broke(ResponseError::Trailers(bad));
                         let status = grpc_status(RESPONSE_TRAILERS_TOO_LARGE);
-                        Poll::Ready(Some(if is_told { Ok(status) } else { Err(broke) }))
+                        match is_told {
+                            true => Poll::Ready(Some(Ok(status))),
+                            false => this.resets(broke),
+                        }
                     }
                 }
             }
-            Some(Err(error)) => Poll::Ready(Some(Err(this.broke(ResponseError::Upstream(error))))),
+            Some(Err(error)) => {
+                let broke = this.broke(ResponseError::Upstream(error));
+                this.resets(broke)
+            }
             None => {
                 this.ended();
                 Poll::Ready(None)

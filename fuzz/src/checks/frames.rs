@@ -25,8 +25,10 @@ pub fn check(data: &[u8]) {
         let Some(bytes) = rest.piece() else { break };
         // The first bytes of a client are its preface.
         if from & 1 == 0 {
-            whole.went(bytes);
-            cut(bytes, seed).for_each(|piece| parts.went(piece));
+            let (mut ended, mut other) = (Vec::new(), Vec::new());
+            whole.went(bytes, |ends| ended.push(ends));
+            cut(bytes, seed).for_each(|piece| parts.went(piece, |ends| other.push(ends)));
+            assert_eq!(ended, other, "cut otherwise");
         } else {
             now += Duration::from_millis(u64::from(from));
             let judged = whole.came(bytes, || now);

@@ -21,6 +21,7 @@ pub(crate) fn explained(reason: &str) -> &'static str {
         reason if reason.ends_with("_flood") => "its connection was flooded with frames",
         OUTER_WHITESPACE => "a value of its trailers has whitespace around it",
         "pseudo_headers_in_trailers" => "trailers on its connection held pseudo-header fields",
+        reason if reason.starts_with("http2") => "its connection broke a rule of HTTP/2",
         "no_settings" => "its connection did not begin with SETTINGS",
         "head_too_large" => "a head on its connection had more than four times limits.header",
         reason if reason.ends_with("_too_large") => {

@@ -10,7 +10,7 @@ use crate::load::{Full, Holder, Load, Probing};
 use crate::spelled::Spelled;
 use crate::under_way::UnderWay;
 use http::{Method, Uri};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use telemetry::{AccessLog, AccessRecord, Direction, InFlight, SidecarMetrics};
@@ -61,6 +61,8 @@ pub(crate) struct Facts {
     leaves: AtomicBool,
     /// Whether its peer was told that it ends after what is under way.
     ends: AtomicBool,
+    /// Streams that are about to be reset because their answers broke off.
+    resets: AtomicU32,
     /// How its exchanges are counted.
     series: Known,
 }
@@ -101,12 +103,17 @@ impl Facts {
             of_sidecar: AtomicBool::new(false),
             leaves: AtomicBool::new(false),
             ends: AtomicBool::new(false),
+            resets: AtomicU32::new(0),
             series: Known::default(),
         })
     }
     /// The connection is about to be cut: whatever is still open on it gives this reason, the first that was given.
     pub(crate) fn condemn(&self, reason: &'static str) {
         let _first = self.condemned.set(reason);
+    }
+    /// Whether it is about to be cut, for a reason that was told.
+    pub(crate) fn is_condemned(&self) -> bool {
+        self.condemned.get().is_some()
     }
     /// Why it is about to be cut, if it is.
     pub(super) fn condemned(&self) -> Option<&'static str> {
@@ -203,15 +210,25 @@ impl Facts {
     }
     /// Told, since no exchange comes of it.
     pub(crate) fn tell_limited(&self, reason: &'static str) {
+        self.tell(reason, "a limit ends its connection");
+    }
+    /// It breaks a rule, and ends: counted among what is refused for what its bytes are, and told.
+    pub(crate) fn breaks(&self, reason: &'static str, error: &str) {
+        self.metrics.refused_head(reason);
+        self.tell(reason, error);
+    }
+    /// Something of it ended of which no exchange comes, or may come.
+    pub(crate) fn tell(&self, reason: &'static str, error: &str) {
         let listener = &*self.listener;
-        tracing::debug!(listener, reason, "a limit ends a connection");
+        tracing::debug!(listener, reason, error, "refused what is no request");
         if let Some(access_log) = &self.access_log {
             access_log.write(&AccessRecord {
                 listener,
                 local_id: &self.local_id,
                 peer_id: self.peer_id.as_deref().unwrap_or_default(),
                 reason,
-                error: "a limit ends its connection",
+                error,
+                tls_group: self.tls_group,
                 ..AccessRecord::of(self.direction)
             });
         }
@@ -242,6 +259,16 @@ impl Facts {
                 ..AccessRecord::of(self.direction)
             });
         }
+    }
+    /// An answer on it breaks off, and so its stream is about to be reset, over HTTP/2: its exchange says why.
+    pub(crate) fn resets_itself(&self) {
+        self.resets.fetch_add(1, Ordering::Relaxed);
+    }
+    /// Whether a stream that was reset is one of those: once for each.
+    pub(crate) fn reset_itself(&self) -> bool {
+        let one_less = |resets: u32| resets.checked_sub(1);
+        let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
+        self.resets.fetch_update(set, get, one_less).is_ok()
     }
     /// Whether its caller is in clear text: what it asks decides in which room it is.
     pub(crate) fn is_plain(&self) -> bool {

@@ -5,7 +5,7 @@
 
 use super::blocks::{Blocks, TooLarge};
 use super::fields::{Block, Fields, PSEUDO_IN_TRAILERS};
-use super::frame::{Cutter, Frame, HEAD_BYTES, kind};
+use super::frame::{Cutter, Frame, HEAD_BYTES, Words, kind};
 
 /// Why a connection ends of whose answers h2 would make others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub(crate) struct Answers {
     open: Vec<u32>,
     /// The frame whose payload comes, and what is read of that.
     now: Option<Frame>,
-    first: First,
+    words: Words,
     has_begun: bool,
     has_settled: bool,
 }
@@ -68,13 +68,6 @@ pub(crate) enum Notice {
     Kept,
     /// h2 has seen it.
     Passed,
-}
-
-/// The first four bytes of a payload.
-#[derive(Debug, Default)]
-struct First {
-    value: u32,
-    have: u8,
 }
 
 /// So many answers are watched at once, far more than streams are open: those of streams that we reset ourselves stay.
@@ -94,7 +87,7 @@ impl Answers {
             fields: Fields::new(),
             open: Vec::new(),
             now: None,
-            first: First::default(),
+            words: Words::default(),
             has_begun: false,
             has_settled: false,
         }
@@ -157,7 +150,7 @@ impl Answers {
     }
     fn begins(&mut self, frame: Frame) {
         self.fields.begins(frame);
-        self.first = First::default();
+        self.words = Words::default();
         self.now = Some(frame);
         if frame.kind == kind::DATA && frame.has(kind::END_STREAM) {
             self.ended(frame.stream);
@@ -174,7 +167,7 @@ impl Answers {
             return Ok(());
         }
         for byte in bytes {
-            let Some(value) = self.first.add(*byte) else {
+            let Some((0, value)) = self.words.add(*byte) else {
                 continue;
             };
             match frame.kind {
@@ -219,21 +212,6 @@ impl Answers {
     fn ended(&mut self, stream: u32) -> bool {
         let place = self.open.iter().position(|open| *open == stream);
         place.map(|place| self.open.swap_remove(place)).is_some()
-    }
-}
-
-impl First {
-    /// One more byte; the four of them, when it is the last.
-    fn add(&mut self, byte: u8) -> Option<u32> {
-        self.have = self.have.saturating_add(1);
-        match self.have {
-            ..=3 => {
-                self.value = self.value << 8 | u32::from(byte);
-                None
-            }
-            4 => Some(self.value << 8 | u32::from(byte)),
-            _ => None,
-        }
     }
 }
 

@@ -3,16 +3,19 @@
 //! Bytes pass unchanged. On a [`Flood`](super::flood::Flood) the client is told so (RFC 9113 §7), where a frame may begin, and
 //! reading fails: hyper then ends the connection. What is read and written is looked at once, frame heads only.
 
+use super::bucket::Bucket;
+use super::ends::{Ends, TOO_MANY_STREAMS, reason};
 use super::last::Last;
 use super::tally::Tally;
 use crate::exchange::Facts;
 use crate::trail;
 use config::sidecar::Limits;
+use config::unit::Rate;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A connection whose frames are counted.
@@ -22,7 +25,15 @@ pub(crate) struct Calm<S> {
     tally: Tally,
     began: Instant,
     last: Last,
+    /// How many ends are still logged: each is one frame of a stranger.
+    logged: Bucket,
 }
+
+/// So much is logged of what h2 ends on one connection.
+const LOGGED: Rate = Rate {
+    times: 10,
+    per: Duration::from_secs(1),
+};
 
 /// GOAWAY of no stream in particular (RFC 9113 §6.8).
 fn go_away(code: u8) -> [u8; 17] {
@@ -45,6 +56,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Calm<S> {
             ),
             began: Instant::now(),
             last: Last::default(),
+            logged: Bucket::new(LOGGED),
         }
     }
     /// As far as it can be said without waiting for somebody who does not read.
@@ -55,13 +67,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Calm<S> {
             let _ = Pin::new(&mut self.stream).poll_flush(cx);
         }
     }
-    fn went(&mut self, bufs: &[IoSlice<'_>], written: usize) {
-        let mut left = written;
-        for buf in bufs {
-            let part = buf.len().min(left);
-            self.tally.went(&buf[..part]);
-            left -= part;
-        }
+    fn went(&mut self, bytes: &[u8]) {
+        let Self {
+            tally,
+            facts,
+            logged,
+            began,
+            ..
+        } = self;
+        tally.went(bytes, |ends| {
+            told(facts, ends, || logged.take(began.elapsed()));
+        });
+    }
+}
+
+/// What h2 ended by itself is counted, since it shows nobody why, and logged where that may be.
+fn told(facts: &Facts, ends: Ends, may_log: impl FnOnce() -> bool) {
+    let (code, error) = match ends {
+        // It may be the end of an answer of ours, which its exchange tells.
+        Ends::Stream(_) if facts.reset_itself() => return,
+        Ends::Stream(code) => (code, "HTTP/2 ended its stream"),
+        Ends::Connection(code) => (code, "HTTP/2 ended its connection"),
+    };
+    let Some(reason) = reason(code) else { return };
+    if matches!(ends, Ends::Connection(_)) {
+        facts.condemn(reason);
+    }
+    match reason {
+        TOO_MANY_STREAMS => _ = facts.limits_it(reason),
+        _ => facts.metrics.refused_head(reason),
+    }
+    if may_log() {
+        facts.tell(reason, &format!("{error}: {:?}", h2::Reason::from(code)));
     }
 }
 
@@ -84,7 +121,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Calm<S> {
         if let Err(flood) = counted {
             // Here, since of what reading failed of nothing is left when h2 has told hyper.
             this.facts.condemn(flood.reason());
-            this.facts.limited(flood.reason());
+            match flood.is_limit() {
+                true => this.facts.limited(flood.reason()),
+                false => this.facts.breaks(flood.reason(), &flood.to_string()),
+            }
             this.say(flood.code(), cx);
             return Poll::Ready(Err(io::Error::other(flood)));
         }
@@ -99,7 +139,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Calm<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
-        self.tally.went(&buf[..written]);
+        self.went(&buf[..written]);
         Poll::Ready(Ok(written))
     }
     fn poll_write_vectored(
@@ -108,7 +148,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Calm<S> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs))?;
-        self.went(bufs, written);
+        let mut left = written;
+        for buf in bufs {
+            let part = buf.len().min(left);
+            self.went(&buf[..part]);
+            left -= part;
+        }
         Poll::Ready(Ok(written))
     }
     fn is_write_vectored(&self) -> bool {

@@ -29,11 +29,15 @@ pub(crate) enum Flood {
 }
 
 impl Flood {
+    /// Whether a limit is why; else a rule of HTTP/2 is.
+    pub(crate) fn is_limit(self) -> bool {
+        !matches!(self, Self::Unsettled | Self::Trailers)
+    }
     /// The error of RFC 9113 §7 that it is: PROTOCOL_ERROR or ENHANCE_YOUR_CALM.
     pub(crate) fn code(self) -> u8 {
-        match self {
-            Self::Unsettled | Self::Trailers => 0x1,
-            _ => 0xb,
+        match self.is_limit() {
+            true => 0xb,
+            false => 0x1,
         }
     }
     /// A label that never changes.

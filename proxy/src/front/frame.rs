@@ -42,6 +42,24 @@ impl Frame {
     }
 }
 
+/// The numbers of four bytes of which a payload is made, as far as that is so.
+#[derive(Debug, Default)]
+pub(super) struct Words {
+    value: u32,
+    bytes: u32,
+}
+
+impl Words {
+    /// One more byte; which number it ends, from 0, and that number, where it ends one.
+    pub(super) fn add(&mut self, byte: u8) -> Option<(u32, u32)> {
+        let number = self.bytes / 4;
+        self.value = self.value << 8 | u32::from(byte);
+        self.bytes = self.bytes.saturating_add(1);
+        let ends = self.bytes.is_multiple_of(4);
+        ends.then_some((number, self.value))
+    }
+}
+
 /// How long the head of a frame is.
 pub(super) const HEAD_BYTES: usize = 9;
 /// What a client sends before its first frame (RFC 9113 §3.4).

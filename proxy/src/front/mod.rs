@@ -13,6 +13,8 @@ mod http1;
 mod frame;
 mod fields;
 mod blocks;
+mod bucket;
+mod ends;
 mod answers;
 mod flood;
 mod tally;

@@ -11,6 +11,8 @@
 //! 3. A head, and trailers, have an end: see [`Blocks`].
 
 use super::blocks::{Blocks, TooLarge};
+use super::bucket::Bucket;
+use super::ends::{Ending, Ends};
 use super::fields::{Block, Fields};
 use super::flood::Flood;
 use super::frame::{Cutter, Frame, kind};
@@ -36,6 +38,7 @@ pub(crate) struct Tally {
     fields: Fields,
     /// The highest stream that has begun: fields of it, or of a lower one, are trailers.
     highest: u32,
+    ending: Ending,
     /// A head has begun whose end has not come.
     in_head: bool,
     /// Its first frame has come.
@@ -57,6 +60,7 @@ impl Tally {
             blocks: Blocks::new(header_bytes),
             fields: Fields::new(),
             highest: 0,
+            ending: Ending::default(),
             in_head: false,
             has_begun: false,
             last: kind::SETTINGS,
@@ -89,10 +93,16 @@ impl Tally {
         self.highest = self.highest.max(block.stream);
         Ok(())
     }
-    /// The server sent these bytes.
-    pub(crate) fn went(&mut self, mut bytes: &[u8]) {
-        while let (Some(frame), rest) = self.server.next(bytes) {
+    /// The server sent these bytes; `ends` is told of what they end with an error.
+    pub(crate) fn went(&mut self, mut bytes: &[u8], mut ends: impl FnMut(Ends)) {
+        loop {
+            let payload = self.server.payload(bytes);
+            self.ending.payload(&bytes[..payload]).map(&mut ends);
+            let (Some(frame), rest) = self.server.next(bytes) else {
+                return;
+            };
             bytes = rest;
+            self.ending.begins(frame);
             if frame.works() {
                 self.idle_paid = (self.idle_paid + PAYS_FOR).min(CREDIT_MAX);
             }
@@ -158,35 +168,6 @@ fn pay(
         return Ok(());
     }
     bucket.take(now()).then_some(()).ok_or(flood)
-}
-
-/// A rate, as many at once.
-#[derive(Debug)]
-struct Bucket {
-    /// One takes so long to come back.
-    each: Duration,
-    /// All of them do.
-    all: Duration,
-    /// When all will be back.
-    full_at: Duration,
-}
-
-impl Bucket {
-    fn new(rate: Rate) -> Self {
-        Self {
-            each: rate.per / rate.times.max(1),
-            all: rate.per,
-            full_at: Duration::ZERO,
-        }
-    }
-    fn take(&mut self, now: Duration) -> bool {
-        let full_at = self.full_at.max(now) + self.each;
-        let has = full_at <= now + self.all;
-        if has {
-            self.full_at = full_at;
-        }
-        has
-    }
 }
 
 #[cfg(test)]

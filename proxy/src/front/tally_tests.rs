@@ -76,7 +76,7 @@ fn pings_that_measure_a_bandwidth_while_data_flows_are_never_too_many() {
     let data = frame(kind::DATA, 0, 100);
     let mut tally = begun();
     for n in 0..10_000 {
-        tally.went(&data);
+        tally.went(&data, drop);
         for bytes in [&window, &window, &ping] {
             assert_eq!(tally.came(bytes, || Duration::ZERO), Ok(()), "{n}");
         }
@@ -93,7 +93,7 @@ fn who_gets_answers_may_reset_as_many_and_who_waits_for_none_may_not() {
     let mut tally = begun();
     for n in 0..10_000 {
         tally.came(&head, || Duration::ZERO).unwrap();
-        tally.went(&answer);
+        tally.went(&answer, drop);
         assert_eq!(tally.came(&reset, || Duration::ZERO), Ok(()), "{n}");
     }
     let rapid = [head, reset].concat();
@@ -108,7 +108,7 @@ fn nobody_saves_up_for_a_flood() {
     let mut tally = begun();
     let data = frame(kind::DATA, 0, 1);
     for _ in 0..100_000 {
-        tally.went(&data);
+        tally.went(&data, drop);
     }
     let flood = one_too_many(&mut tally, &frame(kind::PING, 0, 8), 0);
     assert_eq!(flood, Some((1100, Flood::Pings)));

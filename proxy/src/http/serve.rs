@@ -294,12 +294,15 @@ async fn at_work(facts: &Facts) {
 /// What h2 ended by itself: counted, since no exchange says so. What hyper refuses on HTTP/1 is the guard's to tell.
 fn told(facts: &Facts, error: &hyper::Error) {
     let h2 = std::error::Error::source(error).and_then(|it| it.downcast_ref::<h2::Error>());
-    if h2.is_some_and(is_too_much) {
-        facts.limited(too_much_of(facts.activity.last_frame()));
+    match h2.filter(|it| !it.is_remote()).and_then(h2::Error::reason) {
+        Some(h2::Reason::ENHANCE_YOUR_CALM) => {
+            facts.limited(too_much_of(facts.activity.last_frame()));
+        }
+        // Told already, where its peer was; whose preface is wrong hears of nothing.
+        Some(h2::Reason::PROTOCOL_ERROR) if !facts.is_condemned() => {
+            let error = "HTTP/2 ended its connection without a word: PROTOCOL_ERROR";
+            facts.breaks("http2_protocol_error", error);
+        }
+        _ => {}
     }
-}
-
-/// Whether h2 ended it because of what the peer made it do.
-fn is_too_much(error: &h2::Error) -> bool {
-    !error.is_remote() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM)
 }

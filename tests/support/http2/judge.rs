@@ -155,6 +155,15 @@ impl Expected {
     }
 }
 
+/// Whether something was refused that the metrics must name.
+pub fn is_refusal(expected: &Expected) -> bool {
+    match expected {
+        Expected::GoAway(_) => true,
+        Expected::Reset(_, codes) => !codes.iter().all(|code| matches!(code, 0 | 8)),
+        _ => false,
+    }
+}
+
 /// Whether nothing more has to be waited for.
 pub fn is_settled(expected: &[Expected], seen: &Seen) -> bool {
     let is_over = |stream| seen.streams.get(&stream).is_some_and(Heard::is_over);

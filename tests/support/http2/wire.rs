@@ -64,6 +64,14 @@ pub struct Seen {
     pub other: Vec<u8>,
 }
 
+impl Seen {
+    /// Whether it was told of an error that is more than an end: neither NO_ERROR nor CANCEL.
+    pub fn is_refused(&self) -> bool {
+        let resets = self.streams.values().filter_map(|heard| heard.reset);
+        resets.chain(self.goaway).any(|code| !matches!(code, 0 | 8))
+    }
+}
+
 /// One end.
 pub struct Wire<S> {
     stream: S,
