@@ -40,7 +40,7 @@ pub struct Idle {
 pub struct Cost {
     /// Of which kind of connection.
     pub kind: &'static str,
-    /// Resident before, while they stand, and [`GIVEN_BACK`] after they have gone, in KiB.
+    /// Resident before, while they stand, and half a minute after they have gone, in KiB.
     pub resident_kib: [u64; 3],
     /// How many stood when that was counted.
     pub stood: usize,
