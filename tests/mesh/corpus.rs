@@ -94,8 +94,7 @@ fn lying() -> Vec<Case> {
     let case = |line: Line| {
         let ((asks, method), says) = (asked(&line), steps(&line, 3));
         let expected = match line.columns[2].split(' ').collect::<Vec<_>>()[..] {
-            ["502"] => Expected::BadGateway(None),
-            ["502", reason] => Expected::BadGateway(Some(reason.to_owned())),
+            ["502", reason] => Expected::BadGateway(reason.to_owned()),
             ["cut"] => Expected::Cut,
             // The first answer is one; what follows is nobody's.
             ["alone"] => {

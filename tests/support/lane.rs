@@ -68,7 +68,7 @@ pub enum Expected {
     /// The client gets these.
     Answers(Vec<Message>),
     /// The client gets a 502, with this reason.
-    BadGateway(Option<String>),
+    BadGateway(String),
     /// The client never gets the end of an answer of the app.
     Cut,
 }

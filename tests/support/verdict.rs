@@ -27,7 +27,7 @@ pub(super) fn check_heard(heard: &Heard, expected: &Expected) -> Result<(), Stri
             };
             same.then_some(()).ok_or_else(differs)
         }
-        Expected::BadGateway(reason) => refusal(&finals, Some(502), reason.as_deref()),
+        Expected::BadGateway(reason) => refusal(&finals, Some(502), Some(reason)),
         Expected::Cut => match (&finals[..], heard.end) {
             ([], End::Closed | End::Reset) => Ok(()),
             ([_], _) => refusal(&finals, Some(502), None),

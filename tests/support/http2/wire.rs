@@ -119,10 +119,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Does what it is told to, on behalf of the request on this stream.
     pub async fn play(&mut self, acts: &[Act], request: u32) {
+        let mut said = Vec::new();
         for act in acts {
-            if let Some(bytes) = act.bytes(request) {
-                self.send(&bytes).await;
+            if let Some(mut bytes) = act.bytes(request) {
+                said.append(&mut bytes);
+                continue;
             }
+            self.send(&std::mem::take(&mut said)).await;
             match act {
                 Act::Wait(stream) => {
                     let stream = stream.number(request);
@@ -142,6 +145,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 Act::Send(_) | Act::Frame { .. } | Act::GoAway { .. } => {}
             }
         }
+        self.send(&said).await;
     }
 
     /// Hears the next frame; `false`: there will be none.
