@@ -13,8 +13,10 @@ use hyper::body::Incoming;
 use hyper::header::HeaderValue;
 use hyper::{Request, Response, Version};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 const VERSIONS: [Version; 2] = [Version::HTTP_11, Version::HTTP_2];
 
@@ -176,6 +178,38 @@ async fn what_found_no_connection_is_tried_again_whatever_its_method() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_server_did_not_look_at_goes_to_another_that_is_there() {
+    let shop = Domain::new("shop.example");
+    let refusing = Recorder::start(&shop.svid("orders"), |_| Fate::Refused).await;
+    let good = Recorder::start(&shop.svid("orders"), |_| Fate::Answered(200, ("x-n", ""))).await;
+    let member = shop.member("storefront");
+    member.configure(&format!(
+        "outbound:\n  - {{ name: http, listen: \"127.0.0.1:0\", protocol: http }}\nservices:\n  - {{ name: s0, hosts: [s0], \
+         identity: \"spiffe://shop.example/orders\", endpoints: [\"{}\", \"{}\"] }}\n",
+        refusing.at, good.at
+    ));
+    let sidecar = member.start();
+    let caller = Arc::new(Caller {
+        _member: member,
+        sidecar,
+    });
+
+    // At once, so that the turns of some come between the two of another; as many as the budget has for a beginning.
+    let mut asking = JoinSet::new();
+    for _ in 0..6 {
+        let caller = caller.clone();
+        asking.spawn(async move { caller.ask(Version::HTTP_2, "POST", 0, posted()).await });
+    }
+    while let Some(answer) = asking.join_next().await {
+        assert_eq!(answer.unwrap().status(), 200);
+    }
+    let came = refusing.came();
+    assert!(!came.is_empty() && good.came().len() == 6);
+    let again = came.iter().filter(|it| it.attempt.is_some()).count();
+    assert_eq!(again, 0, "of {} that it refused", came.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_that_is_kept_comes_whole_the_second_time_and_a_larger_one_is_sent_once() {
     let shop = Domain::new("shop.example");
     let first_refused = |nth| match nth {
@@ -247,7 +281,7 @@ async fn the_budget_holds_when_everything_fails() {
         let caller = Caller::of(&shop, &[server.at], keys);
         let at = caller.sidecar.at("http");
         let began = Instant::now();
-        let mut callers = tokio::task::JoinSet::new();
+        let mut callers = JoinSet::new();
         for _ in 0..10 {
             callers.spawn(async move {
                 let mut sender = h2(at).await;

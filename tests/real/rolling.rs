@@ -3,7 +3,7 @@
 
 use crate::support::mesh::Domain;
 use crate::support::process::{Process, part};
-use crate::support::replica::{App, Order, Replica, before};
+use crate::support::replica::{App, Order, Replica, before, told_of_ends};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::process::Command;
@@ -33,7 +33,7 @@ async fn rolls(order: Order, at_least: Duration, app: App, script: &str) -> (Val
         Replica::start(&shop, order, app).await,
         Replica::start(&shop, order, app).await,
     ];
-    let (_storefront, calling) = before(&shop, &replicas);
+    let (storefront, calling) = before(&shop, &replicas);
     let to = calling.at("http").to_string();
     let mut load = Process::start(part("python").args([script, "load", &to]));
     load.out
@@ -46,11 +46,18 @@ async fn rolls(order: Order, at_least: Duration, app: App, script: &str) -> (Val
     }
 
     load.ask_to_end();
-    let told = load
+    let told: Value = load
         .out
         .wait_for("what came of it", |line| serde_json::from_str(line).ok());
     assert!(load.end().success(), "{order:?}");
     println!("{order:?}: {restarts} restarts in {:?}", began.elapsed());
+    if told["failed"].as_array().is_some_and(|it| !it.is_empty()) {
+        // Shown where the test fails.
+        let of_replicas = replicas.iter().flat_map(Replica::told_of_ends);
+        for line in told_of_ends(&storefront).into_iter().chain(of_replicas) {
+            println!("{line}");
+        }
+    }
     (told, replicas)
 }
 

@@ -95,6 +95,11 @@ impl Replica {
         told_of(&self.member, path)
     }
 
+    /// What its sidecars' log says of requests that came to no good end.
+    pub fn told_of_ends(&self) -> Vec<String> {
+        told_of_ends(&self.member)
+    }
+
     fn keeps(&mut self) {
         let out = &self.sidecar.process.out;
         let printed = self.app.as_ref().map_or(out, |app| &app.out);
@@ -168,6 +173,13 @@ pub fn told_of(member: &Member, path: &str) -> Vec<String> {
     let log = std::fs::read_to_string(member.path("access.jsonl")).unwrap_or_default();
     let of_path = format!("\"path\":\"{path}\"");
     let lines = log.lines().filter(|line| line.contains(&of_path));
+    lines.map(str::to_owned).collect()
+}
+
+/// What the log of this member's sidecars says of requests that came to no good end.
+pub fn told_of_ends(member: &Member) -> Vec<String> {
+    let log = std::fs::read_to_string(member.path("access.jsonl")).unwrap_or_default();
+    let lines = log.lines().filter(|line| line.contains("\"reason\":"));
     lines.map(str::to_owned).collect()
 }
 

@@ -235,6 +235,8 @@ async fn send(
         }
         Unanswered::Unprocessed(error) => {
             *reached = before;
+            // A server that ends says so on new connections, too: others come first.
+            tried.raced(&lease);
             let declined = unsent(Cause::Terminated, "not_processed").explained(Told(&error));
             Sent::Unanswered(Outcome::Declined, declined, None)
         }
