@@ -41,7 +41,9 @@ impl Echo {
         let ran = run(part("python").args(["-B", FRAMES, "play", &at.to_string(), groups]));
         let mut cases: Map<String, Value> =
             serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{}", ran.err));
-        for came in cases.values_mut() {
+        // One that was not let in has no number, and did not end for the server.
+        let let_in = cases.values_mut().filter(|came| came["number"].is_u64());
+        for came in let_in {
             let begins = format!("ended /frames/{} ", came["number"]);
             let ended = |line: &str| line.strip_prefix(&begins).map(Value::from);
             came["server"] = self.process.out.wait_for(&begins, ended);
