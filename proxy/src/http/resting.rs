@@ -23,6 +23,33 @@ use tower::Service;
 /// So long nothing was asked on a connection that rests: longer than between the requests of who is at work.
 pub(super) const REST: Duration = Duration::from_secs(1);
 
+/// A stack that serves the requests of a connection.
+pub(crate) trait Serves:
+    Service<
+        Request<Incoming>,
+        Response = Response<ResponseBody>,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + Clone
+    + Send
+    + Unpin
+    + 'static
+{
+}
+
+impl<S> Serves for S where
+    S: Service<
+            Request<Incoming>,
+            Response = Response<ResponseBody>,
+            Error = Infallible,
+            Future: Send + 'static,
+        > + Clone
+        + Send
+        + Unpin
+        + 'static
+{
+}
+
 /// hyper's view of a stack: a clone per request, which is a few reference counts.
 pub(super) struct Stack<S>(pub(super) S);
 
@@ -86,8 +113,7 @@ type Serving<I, S> = http1::UpgradeableConnection<TokioIo<Lent<I>>, BoxedStack<S
 
 enum State<I, S>
 where
-    S: Service<Request<Incoming>, Response = Response<ResponseBody>, Error = Infallible> + Clone,
-    S::Future: Send + 'static,
+    S: Serves,
 {
     /// hyper has it.
     Serves(Pin<Box<Serving<I, S>>>),
@@ -100,8 +126,7 @@ where
 /// One such connection.
 pub(super) struct Resting<I, S>
 where
-    S: Service<Request<Incoming>, Response = Response<ResponseBody>, Error = Infallible> + Clone,
-    S::Future: Send + 'static,
+    S: Serves,
 {
     state: State<I, S>,
     back: Back<I>,
@@ -113,12 +138,7 @@ where
 impl<I, S> Resting<I, S>
 where
     I: FarEnd + AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    S: Service<Request<Incoming>, Response = Response<ResponseBody>, Error = Infallible>
-        + Clone
-        + Send
-        + Unpin
-        + 'static,
-    S::Future: Send + 'static,
+    S: Serves,
 {
     /// Serves a connection that begins, and whose heads are bounded so.
     pub(super) fn new(
@@ -153,12 +173,7 @@ where
 impl<I, S> Future for Resting<I, S>
 where
     I: FarEnd + AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    S: Service<Request<Incoming>, Response = Response<ResponseBody>, Error = Infallible>
-        + Clone
-        + Send
-        + Unpin
-        + 'static,
-    S::Future: Send + 'static,
+    S: Serves,
 {
     type Output = hyper::Result<()>;
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -177,12 +192,7 @@ where
 impl<I, S> Graceful for Resting<I, S>
 where
     I: FarEnd + AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    S: Service<Request<Incoming>, Response = Response<ResponseBody>, Error = Infallible>
-        + Clone
-        + Send
-        + Unpin
-        + 'static,
-    S::Future: Send + 'static,
+    S: Serves,
 {
     fn end(mut self: Pin<&mut Self>) {
         // hyper knows how.

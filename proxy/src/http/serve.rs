@@ -4,7 +4,7 @@
 //! when nothing was asked for `idle`, when a head takes longer than `head`, or, after what is in flight, when `stop` says so or
 //! an identity on it has ended. What is then still in flight after `afterExpiry` is cut.
 
-use super::resting::{Graceful, REST, Resting, Stack};
+use super::resting::{Graceful, REST, Resting, Serves, Stack};
 use super::streams::Streams;
 use super::watchdog::{LEAVE, Verdict, Watched};
 use crate::abort::Abort;
@@ -12,18 +12,15 @@ use crate::exchange::{ASKED_BACK, Facts};
 use crate::far_end::FarEnd;
 use crate::front::{Ahead, Blocks, Bounds as Judged, Calm, Guarded, too_much_of};
 use crate::load::Holding;
-use crate::response_body::ResponseBody;
 use crate::still::Judging;
 use crate::trail;
 use crate::upgrade::Handover;
 use crate::version::Version;
 use config::sidecar::{HalfClose, Limits};
 use daemon::drain::Draining;
-use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -31,7 +28,6 @@ use std::task::Poll;
 use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
-use tower::Service;
 
 impl<I, S, B, E> Graceful for http2::Connection<I, S, E>
 where
@@ -89,12 +85,7 @@ pub(crate) fn serve<'a, I, S>(
 ) -> Serving<'a>
 where
     I: Abort + FarEnd + AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    S: Service<Request<Incoming>, Response = Response<ResponseBody>, Error = Infallible>
-        + Clone
-        + Send
-        + Unpin
-        + 'static,
-    S::Future: Send + 'static,
+    S: Serves,
 {
     // What sidecars add for each other is not the caller's: it may use all of its own.
     let header_bytes = bounds.limits.header_bytes + trail::BYTES;
@@ -113,12 +104,7 @@ fn http1<I, S>(
 ) -> impl Future<Output = ()> + Send
 where
     I: Abort + FarEnd + AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    S: Service<Request<Incoming>, Response = Response<ResponseBody>, Error = Infallible>
-        + Clone
-        + Send
-        + Unpin
-        + 'static,
-    S::Future: Send + 'static,
+    S: Serves,
 {
     let judged = Judged {
         head_bytes: header_bytes,
@@ -147,12 +133,7 @@ fn http2<I, S>(
 ) -> impl Future<Output = ()> + Send
 where
     I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    S: Service<Request<Incoming>, Response = Response<ResponseBody>, Error = Infallible>
-        + Clone
-        + Send
-        + Unpin
-        + 'static,
-    S::Future: Send + 'static,
+    S: Serves,
 {
     let limits = bounds.limits;
     let mut builder = http2::Builder::new(Streams::of(&facts, limits.stream_idle));

@@ -44,7 +44,7 @@ impl Tried {
     pub(crate) fn declined(&mut self, lease: &Lease) {
         self.declined.push(lease.at().clone());
     }
-    /// This connection was closed before a byte of it went, and others that are kept may be so as well.
+    /// This connection was closed before a byte of it went, or its server did not look at it; others that are kept may be so as well.
     pub(crate) fn raced(&mut self, lease: &Lease) {
         self.raced.push(lease.at().clone());
     }
